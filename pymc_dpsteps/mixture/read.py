@@ -1,0 +1,428 @@
+"""Read a PyMC model as a mixture: recognise its parts, or refuse and say why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from pymc.distributions.distribution import PartialObservedRV
+from pymc.distributions.multivariate import StickBreakingWeightsRV
+from pymc.model.transform.optimization import freeze_dims_and_data
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.elemwise import DimShuffle
+from pytensor.tensor.random.basic import BetaRV, CategoricalRV, DirichletRV
+from pytensor.tensor.shape import Shape
+from pytensor.tensor.subtensor import AdvancedSubtensor
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_dpsteps.distributions.crp import ChineseRestaurantProcessRV
+from pymc_dpsteps.mixture.lift import Axis, LiftError, Lifter
+from pymc_dpsteps.mixture.structure import (
+    AllocationPrior,
+    Atom,
+    Mixture,
+    MixtureError,
+    PriorKind,
+)
+
+__all__ = ["find_allocations", "read_mixture"]
+
+_LOOKED_FOR = (
+    "An allocation is an integer vector, dps.ChineseRestaurantProcess(...) or "
+    "pm.Categorical(..., w) with one weight vector w, that indexes the leading axis of the atoms "
+    "in a likelihood, as in pm.Normal('y', mu[z], sigma[z], observed=...)"
+)
+
+
+def find_allocations(model: pm.Model) -> list[TensorVariable]:
+    """Free random variables of `model` that can be an allocation and index something.
+
+    Parameters
+    ----------
+    model : pm.Model
+        Any PyMC model.
+
+    Returns
+    -------
+    list of TensorVariable
+        In the order of the model's free variables; empty when the model is not a mixture.
+    """
+    graph = list(ancestors(model.basic_RVs + model.deterministics + model.potentials))
+    used_as_index = {
+        index
+        for x in graph
+        if x.owner is not None and isinstance(x.owner.op, AdvancedSubtensor)
+        for index in x.owner.inputs[1:]
+    }
+    return [rv for rv in model.free_RVs if _is_label_vector(rv) and rv in used_as_index]
+
+
+def _is_label_vector(rv: TensorVariable) -> bool:
+    op = rv.owner.op
+    return isinstance(op, ChineseRestaurantProcessRV | CategoricalRV) and rv.ndim == 1
+
+
+def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
+    """Read a PyMC model as a mixture over one allocation.
+
+    Parameters
+    ----------
+    model : pm.Model
+        The user's model; it is not changed.
+    allocation : str, optional
+        Name of the allocation. May be left out when there is exactly one.
+
+    Returns
+    -------
+    Mixture
+        The parts of the model, and its kernel and base measure lifted to one item and one
+        component.
+
+    Raises
+    ------
+    MixtureError
+        If the model is not a mixture, names several allocations, or has a part that cannot be
+        sampled exactly; the message names the variable and the way out.
+    """
+    name = _allocation_name(model, allocation)
+    _refuse_missing(model)
+    model = _freeze(model)
+    z = model[name]
+    z_value = model.rvs_to_values[z]
+    n_items, n_components = _sizes(z)
+
+    factors = _with_fixed_shapes(model.logp(vars=model.basic_RVs, sum=False))
+    factors = dict(zip(model.basic_RVs, factors, strict=True))
+    touched = {rv: set(ancestors([factor])) for rv, factor in factors.items()}
+    kernel_rvs = [rv for rv in model.basic_RVs if rv is not z and z_value in touched[rv]]
+    if not kernel_rvs:
+        raise MixtureError(f"The allocation {name} indexes nothing. {_LOOKED_FOR}.")
+    _refuse_nan(model, kernel_rvs)
+
+    lifter = Lifter(z_value, model.value_vars, n_components)
+    log_kernel = pt.add(*[_lift_kernel(lifter, rv, factors[rv], n_items) for rv in kernel_rvs])
+    if not lifter.indexed:
+        raise MixtureError(
+            f"The allocation {name} enters {_names(kernel_rvs)} but indexes nothing there. "
+            f"{_LOOKED_FOR}."
+        )
+    log_base, atom_rvs = _lift_base(lifter, model, factors)
+    prior = _read_prior(model, z, n_components, touched)
+    atoms = tuple(
+        Atom(rv, model.rvs_to_values[rv], lifter.atoms[model.rvs_to_values[rv]])
+        for rv in atom_rvs
+    )
+    _refuse_other_uses(model, name, atoms, kernel_rvs, touched, lifter, prior)
+    return Mixture(
+        model=model,
+        allocation=z,
+        n_items=n_items,
+        n_components=n_components,
+        prior=prior,
+        concentration=_concentration(model, z, prior, touched),
+        atoms=atoms,
+        kernel_names=tuple(rv.name for rv in kernel_rvs),
+        log_kernel=log_kernel,
+        log_base=log_base,
+        items=lifter.items,
+        shared=lifter.shared,
+    )
+
+
+def _allocation_name(model: pm.Model, allocation: str | None) -> str:
+    found = [rv.name for rv in find_allocations(model)]
+    if allocation is not None:
+        if allocation in found:
+            return allocation
+        if allocation not in model.named_vars:
+            raise MixtureError(f"The model has no variable named {allocation}.")
+        rv = model[allocation]
+        if rv in model.free_RVs and _is_label_vector(rv):
+            raise MixtureError(f"The allocation {allocation} indexes nothing. {_LOOKED_FOR}.")
+        raise MixtureError(f"{allocation} is not an allocation. {_LOOKED_FOR}.")
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise MixtureError(
+            f"The model has {len(found)} allocations: {', '.join(found)}. Name the one this step "
+            f"samples, and give each its own: step=[dps.Neal8({found[0]}), …]."
+        )
+    idle = [rv.name for rv in model.free_RVs if _is_label_vector(rv)]
+    if idle:
+        raise MixtureError(f"The allocation {', '.join(idle)} indexes nothing. {_LOOKED_FOR}.")
+    raise MixtureError(
+        f"The model is not a mixture with an allocation. {_LOOKED_FOR}. "
+        f"Free variables found: {_names(model.free_RVs) or 'none'}."
+    )
+
+
+def _freeze(model: pm.Model) -> pm.Model:
+    """Copy of the model in which data are constants and all shapes are known."""
+    model = freeze_dims_and_data(model)
+    if any(None in value.type.shape for value in model.value_vars):
+        start = model.initial_point(random_seed=0)
+        for value in model.value_vars:
+            value.type = value.type.clone(shape=start[value.name].shape)
+    return model
+
+
+def _with_fixed_shapes(graphs: Sequence[TensorVariable]) -> list[TensorVariable]:
+    """Replace the shape of whatever has a known shape by that constant."""
+    replace = {
+        x: pt.constant(np.array(x.owner.inputs[0].type.shape, dtype="int64"))
+        for x in ancestors(graphs)
+        if x.owner is not None
+        and isinstance(x.owner.op, Shape)
+        and None not in x.owner.inputs[0].type.shape
+    }
+    return list(clone_replace(graphs, replace, rebuild_strict=False))
+
+
+def _sizes(z: TensorVariable) -> tuple[int, int]:
+    (n_items,) = z.type.shape
+    first = z.owner.op.dist_params(z.owner)
+    if isinstance(z.owner.op, ChineseRestaurantProcessRV):
+        n_components = int(first[2].data)
+    else:
+        p = first[0]
+        if p.ndim != 1 and not all(p.type.broadcastable[:-1]):
+            raise MixtureError(
+                f"The allocation {z.name} has a weight vector per item (an array of "
+                f"{p.ndim} dimensions); one weight vector for all items is expected."
+            )
+        n_components = p.type.shape[-1]
+    if n_items is None or n_components is None:
+        raise MixtureError(
+            f"The lengths of {z.name} and of its weights must be fixed: found N={n_items}, "
+            f"K={n_components}. Give shape= or dims= with coords."
+        )
+    return n_items, n_components
+
+
+def _lift_kernel(
+    lifter: Lifter, rv: TensorVariable, factor: TensorVariable, n_items: int
+) -> TensorVariable:
+    if factor.ndim == 0 or factor.type.shape[0] != n_items:
+        raise MixtureError(
+            f"{rv.name} has a log-density of shape {factor.type.shape}, but the allocation has "
+            f"{n_items} items: its leading axis must be the items, one independent observation "
+            "each. A likelihood that sums over items or joins several in one density (a time "
+            "series, a multivariate normal over all items) cannot be sampled item by item."
+        )
+    try:
+        return _sum_all(lifter.take(factor, Axis.ITEM))
+    except LiftError as error:
+        raise MixtureError(
+            f"The density of {rv.name} for one item cannot be separated: {error}. Element i of a "
+            "kernel may depend on the allocation through z[i] alone. Write the likelihood with "
+            "parameters indexed by the allocation, atom[z], one row per item."
+        ) from error
+
+
+def _lift_base(
+    lifter: Lifter, model: pm.Model, factors: dict[TensorVariable, TensorVariable]
+) -> tuple[TensorVariable, list[TensorVariable]]:
+    """Lift the prior of every atom; parents with a component axis are atoms as well."""
+    log_base: TensorVariable = pt.constant(0.0)
+    done: list[TensorVariable] = []
+    while pending := [v for v in lifter.atoms if model.values_to_rvs[v] not in done]:
+        rv = model.values_to_rvs[pending[0]]
+        if np.dtype(rv.dtype).kind in "iub":
+            raise MixtureError(
+                f"The atom {rv.name} is discrete ({rv.dtype}); atoms must be continuous. "
+                "Sum it out of the likelihood or give it a continuous prior."
+            )
+        try:
+            log_base = log_base + _sum_all(lifter.take(factors[rv], Axis.COMPONENT))
+        except (LiftError, IndexError) as error:
+            raise MixtureError(
+                f"The atom {rv.name} is not independent and identically distributed over its "
+                f"leading (component) axis: {error}. The base measure G0 must be the same for "
+                "every component: give the prior parameters without a component axis, and no "
+                "ordering or random walk over components."
+            ) from error
+        done.append(rv)
+    in_model_order = [rv for rv in model.free_RVs if rv in done]
+    return log_base, in_model_order
+
+
+def _sum_all(x: TensorVariable) -> TensorVariable:
+    return x.sum() if x.ndim else x
+
+
+def _read_prior(
+    model: pm.Model,
+    z: TensorVariable,
+    n_components: int,
+    touched: dict[TensorVariable, set[Variable]],
+) -> AllocationPrior:
+    op = z.owner.op
+    if isinstance(op, ChineseRestaurantProcessRV):
+        alpha, discount = op.dist_params(z.owner)[:2]
+        parameters = pt.stack([alpha, discount]).astype("float64")[None, :]
+        return AllocationPrior(PriorKind.CRP, parameters, None, None)
+
+    p = _without_batch_axes(op.dist_params(z.owner)[0])
+    weights = p.reshape((n_components,))
+    sources = _random_parents([p], model)
+    if len(sources) == 1 and sources[0].ndim == 1 and _only_used_by(model, sources[0], z, touched):
+        (rv,) = sources
+        match rv.owner.op:
+            case StickBreakingWeightsRV() if p is rv:
+                alpha = rv.owner.op.dist_params(rv.owner)[0]
+                return AllocationPrior(
+                    PriorKind.STICKS, _columns(1.0, alpha, n_components - 1), weights, rv
+                )
+            case DirichletRV() if p is rv:
+                (a,) = rv.owner.op.dist_params(rv.owner)
+                return AllocationPrior(
+                    PriorKind.DIRICHLET, _columns(a, 0.0, n_components), weights, rv
+                )
+            case BetaRV() if _are_sticks(rv, p, n_components):
+                a, b = rv.owner.op.dist_params(rv.owner)
+                return AllocationPrior(
+                    PriorKind.STICKS, _columns(a, b, n_components - 1), weights, rv
+                )
+    return AllocationPrior(PriorKind.WEIGHTS, pt.zeros((0, 2)), weights, None)
+
+
+def _without_batch_axes(p: TensorVariable) -> TensorVariable:
+    """Undo the length-one axes by which PyTensor matches the weights to the items."""
+    if p.owner is not None and isinstance(p.owner.op, DimShuffle) and p.ndim > 1:
+        (inner,) = p.owner.inputs
+        if inner.ndim == 1:
+            return inner
+    return p
+
+
+def _columns(first: object, second: object, n_rows: int) -> TensorVariable:
+    columns = [pt.broadcast_to(pt.as_tensor(c, dtype="float64"), (n_rows,)) for c in (first, second)]
+    return pt.stack(columns, axis=1)
+
+
+def _random_parents(graphs: Iterable[Variable], model: pm.Model) -> list[TensorVariable]:
+    """Random variables met first on the way from `graphs` to the leaves."""
+    found: list[TensorVariable] = []
+    stack, seen = list(graphs), set()
+    while stack:
+        x = stack.pop()
+        if x in seen:
+            continue
+        seen.add(x)
+        if x in model.basic_RVs:
+            found.append(x)
+        elif x.owner is not None:
+            stack.extend(x.owner.inputs)
+    return found
+
+
+def _are_sticks(v: TensorVariable, p: TensorVariable, n_components: int) -> bool:
+    """Whether ``p`` is the stick-breaking map of ``v``, tested by value at random points."""
+    if v.type.shape != (n_components - 1,):
+        return False
+    function = pytensor.function([v], p, mode="FAST_COMPILE")
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        sticks = rng.uniform(0.05, 0.95, size=n_components - 1)
+        remaining = np.concatenate([[1.0], np.cumprod(1.0 - sticks)])
+        expected = np.append(sticks, 1.0) * remaining
+        if not np.allclose(np.ravel(function(sticks)), expected, rtol=1e-10, atol=0.0):
+            return False
+    return True
+
+
+def _only_used_by(
+    model: pm.Model,
+    rv: TensorVariable,
+    z: TensorVariable,
+    touched: dict[TensorVariable, set[Variable]],
+) -> bool:
+    value = model.rvs_to_values[rv]
+    return not any(value in touched[x] for x in model.basic_RVs if x is not rv and x is not z)
+
+
+def _concentration(
+    model: pm.Model,
+    z: TensorVariable,
+    prior: AllocationPrior,
+    touched: dict[TensorVariable, set[Variable]],
+) -> tuple[TensorVariable, ...]:
+    """Scalar variables that the data reach through the allocation's prior alone."""
+    child = z if prior.weight_rv is None else prior.weight_rv
+    return tuple(
+        rv
+        for rv in model.free_RVs
+        if rv in _random_parents([prior.parameters], model)
+        and rv.ndim == 0
+        and np.dtype(rv.dtype).kind == "f"
+        and _only_used_by(model, rv, child, touched)
+    )
+
+
+def _refuse_other_uses(
+    model: pm.Model,
+    name: str,
+    atoms: tuple[Atom, ...],
+    kernel_rvs: list[TensorVariable],
+    touched: dict[TensorVariable, set[Variable]],
+    lifter: Lifter,
+    prior: AllocationPrior,
+) -> None:
+    atom_values = {atom.value_var for atom in atoms}
+    atom_rvs = [atom.rv for atom in atoms]
+    for potential, factor in zip(
+        model.potentials, model.logp(vars=model.potentials, sum=False) or [], strict=True
+    ):
+        reached = atom_values.union([model.rvs_to_values[model[name]]])
+        if met := reached.intersection(ancestors([factor])):
+            raise MixtureError(
+                f"The potential {potential.name} touches {_names(met)}: a factor outside the "
+                "priors and likelihoods cannot be attributed to one item or one component. "
+                "Write it as a likelihood term or into the atoms' prior (pm.CustomDist)."
+            )
+    for rv in model.basic_RVs:
+        if rv in kernel_rvs or rv in atom_rvs:
+            continue
+        if met := atom_values.intersection(touched[rv]):
+            raise MixtureError(
+                f"{rv.name} uses the atoms {_names(met)} without the allocation {name}: only "
+                f"kernel terms, which index atoms by {name}, may depend on them."
+            )
+    loose = atom_values.intersection(ancestors([*lifter.items, *lifter.shared]))
+    if loose:
+        raise MixtureError(
+            f"{_names(kernel_rvs)} or the atoms' prior use {_names(loose)} for all components at "
+            f"once, not row by row through {name}: the components are not independent."
+        )
+    weight_value = None if prior.weight_rv is None else model.rvs_to_values[prior.weight_rv]
+    if weight_value in set(ancestors([*lifter.items, *lifter.shared])):
+        raise MixtureError(f"The kernel {_names(kernel_rvs)} depends on the weights themselves.")
+
+
+def _refuse_missing(model: pm.Model) -> None:
+    for rv in model.basic_RVs:
+        if isinstance(rv.owner.op, PartialObservedRV):
+            raise MixtureError(
+                f"{rv.name} comes from data with missing values (NaN or masked). Missing entries "
+                "are not supported: drop these items, or impute them first."
+            )
+
+
+def _refuse_nan(model: pm.Model, kernel_rvs: list[TensorVariable]) -> None:
+    for rv in kernel_rvs:
+        value = model.rvs_to_values[rv]
+        if isinstance(value, Constant) and np.isnan(value.data).any():
+            where = np.flatnonzero(np.isnan(value.data).reshape(len(value.data), -1).any(axis=1))
+            raise MixtureError(
+                f"The data of {rv.name} hold NaN at {len(where)} items (first: {where[:5]}). "
+                "Drop these items, or impute them first."
+            )
+
+
+def _names(variables: Iterable[Variable]) -> str:
+    return ", ".join(sorted(str(v.name) for v in variables))

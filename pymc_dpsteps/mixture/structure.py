@@ -1,0 +1,124 @@
+"""What a mixture model consists of: the result of reading a PyMC model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from pymc import Model
+from pytensor.graph.basic import Variable
+from pytensor.tensor.random.basic import BetaRV
+from pytensor.tensor.variable import TensorVariable
+
+__all__ = ["AllocationPrior", "Atom", "Mixture", "MixtureError", "PriorKind"]
+
+
+class MixtureError(ValueError):
+    """The model is not a mixture that these step methods can sample; the message says why."""
+
+
+class PriorKind(Enum):
+    """Families of priors of an allocation."""
+
+    CRP = "Chinese restaurant process"
+    STICKS = "truncated stick-breaking weights"
+    DIRICHLET = "Dirichlet weights"
+    WEIGHTS = "weights of unknown law"
+
+
+@dataclass(frozen=True)
+class AllocationPrior:
+    """Prior of the allocation, with its weights integrated out where their law is known.
+
+    Attributes
+    ----------
+    kind : PriorKind
+        Family. For ``WEIGHTS`` only the conditional law given the weights is known.
+    parameters : TensorVariable
+        Parameters of the urn, as a graph of the model's random variables, shape ``(rows, 2)``:
+        CRP ``[[alpha, discount]]``; sticks ``[[a_k, b_k]]`` of ``V_k ~ Beta(a_k, b_k)`` for the
+        first K - 1 sticks; Dirichlet ``[[a_k, 0]]``. Empty, ``(0, 2)``, for ``WEIGHTS``.
+    weights : TensorVariable or None
+        The K weights as a graph of the model's random variables; None for the CRP.
+    weight_rv : TensorVariable or None
+        The random variable a step redraws to redraw the weights: the weights themselves, or the
+        K - 1 sticks; None where the step leaves the weights alone.
+    """
+
+    kind: PriorKind
+    parameters: TensorVariable
+    weights: TensorVariable | None
+    weight_rv: TensorVariable | None
+
+    @property
+    def by_sticks(self) -> bool:
+        """Whether `weight_rv` holds the sticks and not the weights."""
+        return self.weight_rv is not None and isinstance(self.weight_rv.owner.op, BetaRV)
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A variable with one independent value per component.
+
+    Attributes
+    ----------
+    rv : TensorVariable
+        Random variable, shape ``(K, …)``.
+    value_var : TensorVariable
+        Its value variable in unconstrained space, shape ``(K, …)``.
+    placeholder : TensorVariable
+        Stands for one row of the value variable in the lifted graphs.
+    """
+
+    rv: TensorVariable
+    value_var: TensorVariable
+    placeholder: TensorVariable
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A PyMC model read as a mixture model.
+
+    All graphs belong to `model`, a copy of the user's model with dims and data frozen; variables
+    correspond to the user's by name.
+
+    Attributes
+    ----------
+    model : Model
+        Frozen copy of the user's model.
+    allocation : TensorVariable
+        Random variable z, integer, shape ``(N,)``.
+    n_items, n_components : int
+        N, the length of the allocation, and K, the number of slots.
+    prior : AllocationPrior
+        Prior of the allocation.
+    concentration : tuple of TensorVariable
+        Scalar random variables on which the prior's parameters depend and nothing else does.
+    atoms : tuple of Atom
+        Variables of the base measure G0.
+    kernel_names : tuple of str
+        Names of the variables whose density depends on the allocation.
+    log_kernel : TensorVariable
+        ``log F(y_i | atoms of k)``, summed over kernel variables, as a scalar graph of
+        placeholders.
+    log_base : TensorVariable
+        ``log g0(atoms of k)`` in value space, Jacobian included, as a scalar graph of
+        placeholders.
+    items : dict
+        Graph of the frozen model with leading axis N -> placeholder of its element i.
+    shared : dict
+        Graph of the frozen model -> placeholder.
+    """
+
+    model: Model
+    allocation: TensorVariable
+    n_items: int
+    n_components: int
+    prior: AllocationPrior
+    concentration: tuple[TensorVariable, ...]
+    atoms: tuple[Atom, ...]
+    kernel_names: tuple[str, ...]
+    log_kernel: TensorVariable
+    log_base: TensorVariable
+    items: dict[Variable, TensorVariable]
+    shared: dict[Variable, TensorVariable]

@@ -1,0 +1,6 @@
+"""Step methods: one file per algorithm."""
+
+from pymc_dpsteps.steps.blocked import BlockedGibbs
+from pymc_dpsteps.steps.neal8 import Neal8
+
+__all__ = ["BlockedGibbs", "Neal8"]

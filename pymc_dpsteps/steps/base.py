@@ -1,0 +1,464 @@
+"""What all step methods share: reading the model, packing the state, the order of updates."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pymc as pm
+from numpy.typing import NDArray
+from pymc.blocking import PointType, StatsType
+from pymc.model import modelcontext
+from pymc.stats.convergence import SamplerWarning, WarningType
+from pymc.step_methods.compound import BlockedStep, StepMethodState
+from pymc.step_methods.state import dataclass_state
+from pymc.util import get_random_generator
+from pytensor.graph.basic import Variable
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_dpsteps.mixture.compile import CompiledMixture, compile_mixture
+from pymc_dpsteps.mixture.read import find_allocations, read_mixture
+from pymc_dpsteps.mixture.structure import Mixture, MixtureError, PriorKind
+from pymc_dpsteps.steps.state import State, allocate
+from pymc_dpsteps.steps.updates import (
+    count,
+    draw_allocation,
+    fill_pool,
+    prepare,
+    redraw_empty,
+    swap_labels,
+    update_atoms,
+    update_concentration,
+    update_weights,
+)
+from pymc_dpsteps.urns import Urn, urn_for
+
+__all__ = ["MixtureStep"]
+
+_LAST_WEIGHT_THAT_MATTERS = 0.01
+
+
+@dataclass_state
+class MixtureStepState(StepMethodState):
+    """What a step carries from one iteration to the next, for checkpoints."""
+
+    tune: bool
+    started: bool
+    iteration: int
+    last_iteration: int
+    n_tune: int
+    n_full: int
+    last_weight_sum: float
+    widths: NDArray[np.float64]
+
+
+class MixtureStep(BlockedStep):
+    """Base of the step methods: subclasses say how a sweep reassigns the items.
+
+    The step owns the allocation, the atoms, the weights (where their law is known) and the
+    concentration. Variables it does not own, such as hyperparameters of the base measure, are
+    left to PyMC's other step methods and read anew at every iteration.
+
+    Parameters
+    ----------
+    vars : variable or list of variables, optional
+        The allocation; needed only where the model has several. Other variables that the step
+        owns may be listed as well.
+    concentration : {"auto", "slice", None}, default "auto"
+        "slice" updates the scalar concentration parameters (alpha, discount) by slice sampling
+        with the weights integrated out, for any prior; None leaves them to PyMC; "auto" is
+        "slice" where the model has such parameters.
+    atoms : {"slice", None}, default "slice"
+        How the atoms of occupied components are updated: univariate slice sampling in
+        unconstrained space, or left to PyMC's other step methods (NUTS). Atoms of empty
+        components are drawn from G0 in either case.
+    init : {"prior", "one", "singletons"}, default "prior"
+        Partition at the start of each chain: a draw from the allocation's prior, a single
+        cluster, or as many clusters as there are items (or slots, if these are fewer). Atoms
+        start from G0.
+    model : pymc.Model, optional
+        Default: the model in context.
+    rng : RandomGenerator, optional
+        For use outside `pymc.sample`, which seeds each chain itself.
+    **pymc_kwargs
+        ``blocked``, ``initial_point`` and ``compile_kwargs``, which `pymc.sample` passes to
+        every step method.
+
+    Raises
+    ------
+    MixtureError
+        If the model is not a mixture that this step can sample exactly.
+    """
+
+    default_blocked = True
+    stats_dtypes_shapes: ClassVar[dict] = {
+        "n_clusters": (np.int64, []),
+        "largest_cluster": (np.int64, []),
+        "births": (np.int64, []),
+        "deaths": (np.int64, []),
+        "slice_evaluations": (np.int64, []),
+        "slots_full": (bool, []),
+        "warning": (SamplerWarning, None),
+    }
+    _state_class = MixtureStepState
+
+    def __init__(
+        self,
+        vars: Any = None,
+        *,
+        concentration: Literal["auto", "slice"] | None = "auto",
+        atoms: Literal["slice"] | None = "slice",
+        init: Literal["prior", "one", "singletons"] = "prior",
+        model: pm.Model | None = None,
+        rng: Any = None,
+        **pymc_kwargs: Any,
+    ) -> None:
+        _check_option("concentration", concentration, ("auto", "slice", None))
+        _check_option("atoms", atoms, ("slice", None))
+        _check_option("init", init, ("prior", "one", "singletons"))
+        if unknown := set(pymc_kwargs) - {"blocked", "initial_point", "compile_kwargs"}:
+            raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(unknown))}.")
+        self.model = modelcontext(model)
+        self.concentration = concentration
+        self.atoms = atoms
+        self.init = init
+        self.rng = get_random_generator(rng)
+        self._allocation_name = _named_allocation(self.model, vars)
+        self._read()
+        self._check_prior()
+        self._compile()
+        self.vars = [self.model.rvs_to_values[self.model[name]] for name in self._owned_names()]
+        _check_owned(self.model, vars, self.vars)
+        self._check_support()
+        self._reset(tune=0, draws=0)
+
+    @abstractmethod
+    def _check_prior(self) -> None:
+        """Refuse a prior of the allocation that the algorithm cannot use."""
+
+    @abstractmethod
+    def _pool_size(self) -> int:
+        """Draws from G0 kept ready: a multiple of K."""
+
+    @abstractmethod
+    def _sweep(self, state: State) -> tuple[int, int]:
+        """Reassign all items; return the numbers of clusters opened and closed."""
+
+    # Reading and compiling -------------------------------------------------------------------
+
+    def _read(self) -> None:
+        self._mixture: Mixture = read_mixture(self.model, self._allocation_name)
+        self._data = _data_of(self.model)
+        found = self._mixture.concentration
+        if self.concentration == "slice" and not found:
+            raise MixtureError(
+                f"concentration='slice', but the prior of {self._mixture.allocation.name} has no "
+                "scalar concentration parameter of its own with a prior. Use 'auto'."
+            )
+        self._theta: tuple[TensorVariable, ...] = () if self.concentration is None else found
+        if self._mixture.prior.kind is PriorKind.WEIGHTS:
+            self._theta = ()
+
+    def _compile(self) -> None:
+        mixture = self._mixture
+        self._compiled: CompiledMixture = compile_mixture(mixture, self._theta)
+        known = mixture.prior.kind is not PriorKind.WEIGHTS
+        self._urn: Urn | None = urn_for(mixture.prior.kind) if known else None
+        weight_rv = mixture.prior.weight_rv
+        values = mixture.model.rvs_to_values
+        self._theta_names = [values[rv].name for rv in self._theta]
+        self._weight_name = None if weight_rv is None else values[weight_rv].name
+        self._z_name = values[mixture.allocation].name
+        width = 0 if weight_rv is None else int(np.prod(values[weight_rv].type.shape))
+        self._state = allocate(
+            self._compiled,
+            self._urn,
+            n_items=mixture.n_items,
+            n_components=mixture.n_components,
+            n_pool=self._pool_size(),
+            n_theta=len(self._theta),
+            n_weight_value=width,
+        )
+        self._slices: list[tuple[str, slice, tuple[int, ...]]] = []
+        start = 0
+        for atom in mixture.atoms:
+            width = int(np.prod(atom.placeholder.type.shape))
+            shape = (mixture.n_components, *atom.placeholder.type.shape)
+            self._slices.append((atom.value_var.name, slice(start, start + width), shape))
+            start += width
+        if not self._compiled.context_names:
+            self._set_context({})
+
+    def _owned_names(self) -> list[str]:
+        """Names of the random variables this step updates, in the model's order."""
+        mixture = self._mixture
+        owned = [mixture.allocation.name, *(rv.name for rv in self._theta)]
+        if self.atoms is not None:
+            owned += [atom.rv.name for atom in mixture.atoms]
+        if mixture.prior.weight_rv is not None:
+            owned.append(mixture.prior.weight_rv.name)
+        return [rv.name for rv in self.model.free_RVs if rv.name in owned]
+
+    def _set_context(self, point: PointType) -> None:
+        compiled = self._compiled
+        items, shared = compiled.context(*[point[name] for name in compiled.context_names])
+        self._state = self._state._replace(items=items, shared=shared)
+
+    def _check_support(self) -> None:
+        """Refuse data whose density is zero, infinite or undefined wherever G0 puts the atoms."""
+        if self._compiled.context_names:
+            self._set_context(self.model.initial_point(random_seed=0))
+        state, rng = self._state, np.random.default_rng(0)
+        n_components = self._mixture.n_components
+        kernel = self._compiled.functions[0]
+        possible = np.zeros(len(state.z), dtype=bool)
+        rows = np.arange(n_components, n_components + self._pool_size())
+        out = np.zeros(len(rows))
+        for _ in range(-(-2000 // len(rows))):
+            fill_pool(rng, state)
+            for i in np.flatnonzero(~possible):
+                kernel(i, rows, len(rows), state.items, state.columns, state.shared, out)
+                possible[i] = np.isfinite(out).any()
+            if possible.all():
+                return
+        where = np.flatnonzero(~possible)
+        raise MixtureError(
+            f"The data of {', '.join(self._mixture.kernel_names)} at {len(where)} items (first: "
+            f"{where[:5].tolist()}) have density zero, or none, under 2,000 draws of the atoms "
+            "from their prior: the observations are outside the support of the likelihood, or "
+            "the prior is far from them. Check the data's range, units and the priors."
+        )
+
+    # PyMC's interface ------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Compiled code stays behind: `setup_chain` compiles again in another process."""
+        dropped = ("_mixture", "_compiled", "_urn", "_state", "_theta")
+        return {k: v for k, v in self.__dict__.items() if k not in dropped}
+
+    def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
+        """Seed this chain and reset all that belongs to a chain."""
+        super().setup_chain(rng, tune, draws)
+        if not hasattr(self, "_state") or _changed(self._data, self.model):
+            self._read()
+            self._compile()
+        self._reset(tune, draws)
+
+    def _reset(self, tune: int, draws: int) -> None:
+        self.tune = tune > 0
+        self.started = False
+        self.iteration = 0
+        self.last_iteration = tune + draws
+        self.n_tune = tune
+        self.n_full = 0
+        self.last_weight_sum = 0.0
+        self.widths = np.ones(self._compiled.n_values)
+
+    def step(self, point: PointType) -> tuple[PointType, StatsType]:
+        """Update the allocation, atoms, concentration and weights of a point.
+
+        Parameters
+        ----------
+        point : dict
+            Value variables by name; not changed.
+
+        Returns
+        -------
+        point : dict
+            A new point with the same keys in the same order.
+        stats : list of dict
+            One dictionary of sampler statistics.
+        """
+        self._unpack(point)
+        state, rng = self._state, self.rng
+        if not self.started:
+            self._start()
+        else:
+            prepare(state)
+        births, deaths = self._sweep(state)
+        if self._urn is not None and not self._urn.exchangeable:
+            swap_labels(rng, state)
+        evaluations = 0
+        if self.atoms is not None:
+            evaluations += update_atoms(rng, state)
+            if self.tune:
+                self.widths += 0.1 * (3.0 * state.moves - self.widths)
+        redraw_empty(rng, state)
+        if self._theta:
+            evaluations += update_concentration(rng, state)
+        if self._weight_name is not None:
+            update_weights(rng, state, self._mixture.prior.by_sticks)
+        stats = self._stats(births, deaths, evaluations)
+        return self._pack(point), [stats]
+
+    def _unpack(self, point: PointType) -> None:
+        state = self._state
+        state.z[:] = point[self._z_name]
+        n_components = self._mixture.n_components
+        for name, columns, _ in self._slices:
+            state.values[:n_components, columns] = point[name].reshape(n_components, -1)
+        for t, name in enumerate(self._theta_names):
+            state.theta[t] = point[name]
+        if self._weight_name is not None:
+            state.weight_value[:] = point[self._weight_name].ravel()
+        if self._compiled.context_names:
+            self._set_context(point)
+            state = self._state
+        state.widths[:] = self.widths
+
+    def _pack(self, point: PointType) -> PointType:
+        state = self._state
+        new = {self._z_name: state.z.astype(point[self._z_name].dtype)}
+        n_components = self._mixture.n_components
+        for name, columns, shape in self._slices:
+            new[name] = state.values[:n_components, columns].reshape(shape).copy()
+        for t, name in enumerate(self._theta_names):
+            new[name] = np.array(state.theta[t])
+        if self._weight_name is not None:
+            new[self._weight_name] = state.weight_value.reshape(
+                point[self._weight_name].shape
+            ).copy()
+        return {**point, **new}
+
+    def _start(self) -> None:
+        """Dispersed start: a partition by `init`, atoms from G0, widths from its spread."""
+        state, rng = self._state, self.rng
+        self.started = True
+        n_items, n_components = len(state.z), len(state.counts)
+        fill_pool(rng, state)
+        pool = state.values[n_components:]
+        spread = np.subtract(*np.percentile(pool, [75, 25], axis=0)) if len(pool) > 3 else 0.0
+        self.widths[:] = np.where(np.asarray(spread) > 0.0, spread, 1.0)
+        state.widths[:] = self.widths
+        state.values[:n_components] = pool[:n_components]
+        prepare(state)
+        if self.init == "one":
+            state.z[:] = 0
+        elif self.init == "singletons" or self._urn is None:
+            state.z[:] = rng.permutation(np.arange(n_items) % n_components)
+        else:
+            draw_allocation(rng, state)
+        count(state)
+        if self.atoms is not None:
+            update_atoms(rng, state)
+
+    def _stats(self, births: int, deaths: int, evaluations: int) -> dict[str, Any]:
+        state = self._state
+        n_clusters = int(state.n_active[0])
+        full = n_clusters == len(state.counts)
+        self.iteration += 1
+        if self.iteration > self.n_tune:
+            self.n_full += full
+            self.last_weight_sum += float(state.weights[-1])
+        return {
+            "n_clusters": n_clusters,
+            "largest_cluster": int(state.counts.max()),
+            "births": int(births),
+            "deaths": int(deaths),
+            "slice_evaluations": int(evaluations),
+            "slots_full": full,
+            "warning": self._warning() if self.iteration == self.last_iteration else None,
+        }
+
+    def _warning(self) -> SamplerWarning | None:
+        """What to tell the user at the end of a chain whose slots were too few."""
+        draws = self.last_iteration - self.n_tune
+        n_components, n_items = self._mixture.n_components, self._mixture.n_items
+        kind, name = self._mixture.prior.kind, self._z_name
+        if draws < 1 or n_components >= n_items:
+            return None
+        use = min(2 * n_components, n_items)
+        if kind is PriorKind.CRP and self.n_full > 0:
+            message = (
+                f"{name}: all K={n_components} slots were occupied in "
+                f"{self.n_full / draws:.1%} of the draws of this chain; the posterior is that of "
+                f"the process given that {n_components} slots suffice. Use K={use}."
+            )
+        elif (
+            kind is PriorKind.STICKS
+            and (mass := self.last_weight_sum / draws) > _LAST_WEIGHT_THAT_MATTERS
+        ):
+            message = (
+                f"{name}: the last stick of the truncated weights holds a posterior mean weight "
+                f"of {mass:.3f}; the truncation at K={n_components} matters. Use K={use}."
+            )
+        else:
+            return None
+        return SamplerWarning(WarningType.BAD_PARAMS, message, "warn")
+
+    @staticmethod
+    def _progressbar_config(n_chains: int = 1) -> tuple[list[Any], dict[str, list[int]]]:
+        from rich.progress import TextColumn
+        from rich.table import Column
+
+        columns = [
+            TextColumn("{task.fields[n_clusters]}", table_column=Column("Clusters", ratio=1))
+        ]
+        return columns, {"n_clusters": [0] * n_chains}
+
+    @staticmethod
+    def _make_progressbar_update_functions() -> tuple[Any, ...]:
+        def update_stats(step_stats: dict[str, Any]) -> dict[str, Any]:
+            return {"n_clusters": step_stats["n_clusters"]}
+
+        return (update_stats,)
+
+
+def _check_option(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}; found {value!r}.")
+
+
+def _given(vars: Any) -> list[Variable]:
+    if vars is None:
+        return []
+    return list(vars) if isinstance(vars, list | tuple) else [vars]
+
+
+def _rv_name(model: pm.Model, var: Any) -> str:
+    if isinstance(var, str):
+        return var
+    rv = model.values_to_rvs.get(var, var)
+    return str(rv.name)
+
+
+def _named_allocation(model: pm.Model, vars: Any) -> str | None:
+    """Name of the allocation among `vars`, or None to let the model decide."""
+    names = [_rv_name(model, var) for var in _given(vars)]
+    allocations = [rv.name for rv in find_allocations(model) if rv.name in names]
+    if len(allocations) > 1:
+        raise MixtureError(
+            f"One step samples one allocation; found {', '.join(allocations)}. Give each its own "
+            "step."
+        )
+    if allocations:
+        return str(allocations[0])
+    return names[0] if len(names) == 1 else None
+
+
+def _check_owned(model: pm.Model, vars: Any, owned: list[Variable]) -> None:
+    names = [_rv_name(model, var) for var in _given(vars)]
+    owned_names = [_rv_name(model, var) for var in owned]
+    if extra := [name for name in names if name not in owned_names]:
+        raise MixtureError(
+            f"This step does not update {', '.join(extra)}; it updates {', '.join(owned_names)}. "
+            "Leave the others to PyMC's step methods."
+        )
+
+
+def _data_of(model: pm.Model) -> dict[str, np.ndarray]:
+    """Copies of the model's mutable data."""
+    return {v.name: np.array(v.get_value(borrow=True)) for v in model.data_vars if _is_data(v)}
+
+
+def _is_data(variable: Variable) -> bool:
+    return hasattr(variable, "get_value")
+
+
+def _changed(data: dict[str, np.ndarray], model: pm.Model) -> bool:
+    return any(
+        not np.array_equal(data[v.name], v.get_value(borrow=True), equal_nan=False)
+        for v in model.data_vars
+        if _is_data(v)
+    )

@@ -1,0 +1,206 @@
+"""The state of one sweep as numba sees it: arrays that are allocated once per chain."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from pymc_dpsteps.jit import function_at, njit
+from pymc_dpsteps.mixture import compile as compiled
+from pymc_dpsteps.urns import interface as urns
+
+__all__ = ["State", "allocate"]
+
+
+class State(NamedTuple):
+    """Packed state of a chain; N items, K slots, rows K, K+1, … of `values` are draws from G0.
+
+    Attributes
+    ----------
+    z : (N,) int64
+        Allocation.
+    counts : (K,) int64
+        Items per slot.
+    active : (K,) int64
+        The occupied slots, in its first ``n_active[0]`` entries, in any order.
+    position : (K,) int64
+        Place of an occupied slot in `active`.
+    n_active : (1,) int64
+        Number of occupied slots.
+    values, columns : (K + pool, Q) and (K + pool, C) float64
+        Atoms in value space, and what the kernel reads of them.
+    items : (N, P) float64
+    shared : (S,) float64
+    theta : (T,) float64
+        Values of the concentration variables that the step updates.
+    parameters : (R, 2) float64
+        The urn's parameters.
+    weights : (K,) float64
+        Weights of the slots: predictive ones in a marginal sweep.
+    sticks : (K - 1,) float64
+    weight_value : (W,) float64
+        Value of the weight variable in value space.
+    members, starts : (N,) and (K + 1,) int64
+        Items grouped by slot: those of k are ``members[starts[k]:starts[k + 1]]``.
+    candidates : (K + pool + 1,) int64
+        Rows that an item may join.
+    prior, log_density : (K + pool + 1,) float64
+        Prior weight of every candidate, and the kernel of one item under it.
+    scratch : (1, C) float64
+    widths, moves : (Q,) float64
+        Initial widths of the slice sampler per coordinate, and the mean move of the last sweep.
+    model, urn : (7,) and (5,) int64
+        Addresses of the compiled functions.
+    """
+
+    z: np.ndarray
+    counts: np.ndarray
+    active: np.ndarray
+    position: np.ndarray
+    n_active: np.ndarray
+    values: np.ndarray
+    columns: np.ndarray
+    items: np.ndarray
+    shared: np.ndarray
+    theta: np.ndarray
+    parameters: np.ndarray
+    weights: np.ndarray
+    sticks: np.ndarray
+    weight_value: np.ndarray
+    members: np.ndarray
+    starts: np.ndarray
+    candidates: np.ndarray
+    prior: np.ndarray
+    log_density: np.ndarray
+    scratch: np.ndarray
+    widths: np.ndarray
+    moves: np.ndarray
+    model: np.ndarray
+    urn: np.ndarray
+
+
+def allocate(
+    mixture: compiled.CompiledMixture,
+    urn: urns.Urn | None,
+    *,
+    n_items: int,
+    n_components: int,
+    n_pool: int,
+    n_theta: int,
+    n_weight_value: int,
+) -> State:
+    """Allocate the state of one chain; items and shared are filled in later."""
+    rows = n_components + n_pool
+    return State(
+        z=np.zeros(n_items, dtype=np.int64),
+        counts=np.zeros(n_components, dtype=np.int64),
+        active=np.zeros(n_components, dtype=np.int64),
+        position=np.zeros(n_components, dtype=np.int64),
+        n_active=np.zeros(1, dtype=np.int64),
+        values=np.zeros((rows, mixture.n_values)),
+        columns=np.zeros((rows, mixture.n_columns)),
+        items=np.zeros((n_items, 0)),
+        shared=np.zeros(0),
+        theta=np.zeros(n_theta),
+        parameters=np.zeros((mixture.n_parameters, 2)),
+        weights=np.zeros(n_components),
+        sticks=np.zeros(n_components - 1),
+        weight_value=np.zeros(n_weight_value),
+        members=np.zeros(n_items, dtype=np.int64),
+        starts=np.zeros(n_components + 1, dtype=np.int64),
+        candidates=np.zeros(rows + 1, dtype=np.int64),
+        prior=np.zeros(rows + 1),
+        log_density=np.zeros(rows + 1),
+        scratch=np.zeros((1, mixture.n_columns)),
+        widths=np.ones(mixture.n_values),
+        moves=np.zeros(mixture.n_values),
+        model=mixture.addresses,
+        urn=np.zeros(5, dtype=np.int64) if urn is None else urn.addresses,
+    )
+
+
+_KERNEL = types.FunctionType(compiled.KERNEL)
+_LOG_POSTERIOR = types.FunctionType(compiled.LOG_POSTERIOR)
+_DERIVE = types.FunctionType(compiled.DERIVE)
+_DRAW_BASE = types.FunctionType(compiled.DRAW_BASE)
+_CONCENTRATION = types.FunctionType(compiled.CONCENTRATION)
+_WEIGHTS = types.FunctionType(compiled.WEIGHTS)
+_PREDICTIVE = types.FunctionType(urns.PREDICTIVE)
+_CHOOSE_SLOT = types.FunctionType(urns.CHOOSE_SLOT)
+_LOG_PROB = types.FunctionType(urns.LOG_PROB)
+_LOG_SWAP = types.FunctionType(urns.LOG_SWAP)
+_DRAW_WEIGHTS = types.FunctionType(urns.DRAW_WEIGHTS)
+
+
+@njit
+def kernel_of(state):
+    """The kernel F."""
+    return function_at(state.model[0], _KERNEL)
+
+
+@njit
+def log_posterior_of(state):
+    """Log density of one component's atoms given its items."""
+    return function_at(state.model[1], _LOG_POSTERIOR)
+
+
+@njit
+def derive_of(state):
+    """Component columns from atoms."""
+    return function_at(state.model[2], _DERIVE)
+
+
+@njit
+def draw_base_of(state):
+    """Draws from the base measure G0."""
+    return function_at(state.model[3], _DRAW_BASE)
+
+
+@njit
+def concentration_of(state):
+    """Log prior of the concentration, and the urn's parameters."""
+    return function_at(state.model[4], _CONCENTRATION)
+
+
+@njit
+def weights_of(state):
+    """The weights from their value variable."""
+    return function_at(state.model[5], _WEIGHTS)
+
+
+@njit
+def weight_value_of(state):
+    """The weights' value variable from the weights or sticks."""
+    return function_at(state.model[6], _WEIGHTS)
+
+
+@njit
+def predictive_of(state):
+    """The urn's predictive weights."""
+    return function_at(state.urn[0], _PREDICTIVE)
+
+
+@njit
+def choose_slot_of(state):
+    """The urn's choice of a slot for a new cluster."""
+    return function_at(state.urn[1], _CHOOSE_SLOT)
+
+
+@njit
+def log_prob_of(state):
+    """The urn's log p(z)."""
+    return function_at(state.urn[2], _LOG_PROB)
+
+
+@njit
+def log_swap_of(state):
+    """The urn's change of log p(z) under a label swap."""
+    return function_at(state.urn[3], _LOG_SWAP)
+
+
+@njit
+def draw_weights_of(state):
+    """Weights given the allocation."""
+    return function_at(state.urn[4], _DRAW_WEIGHTS)

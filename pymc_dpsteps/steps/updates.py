@@ -1,0 +1,365 @@
+"""Updates that all algorithms share: each leaves the posterior given the rest invariant.
+
+Order within a step: allocation (the algorithm's own), label swaps, atoms, concentration, weights.
+Swaps and the concentration have the weights integrated out, which is exact because the weights
+are redrawn given the allocation right after.
+"""
+
+import numpy as np
+
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.steps.state import (
+    choose_slot_of,
+    concentration_of,
+    derive_of,
+    draw_base_of,
+    draw_weights_of,
+    kernel_of,
+    log_posterior_of,
+    log_prob_of,
+    log_swap_of,
+    predictive_of,
+    weight_value_of,
+)
+
+_MAX_STEPS_OUT = 1000
+_TINY = np.finfo(np.float64).tiny
+
+
+@njit
+def occupy(state, k):
+    """Mark the empty slot k as occupied."""
+    state.active[state.n_active[0]] = k
+    state.position[k] = state.n_active[0]
+    state.n_active[0] += 1
+
+
+@njit
+def vacate(state, k):
+    """Mark slot k as empty."""
+    last = state.active[state.n_active[0] - 1]
+    state.active[state.position[k]] = last
+    state.position[last] = state.position[k]
+    state.n_active[0] -= 1
+
+
+@njit
+def count(state):
+    """Recompute counts and the list of occupied slots from the allocation."""
+    state.counts[:] = 0
+    for i in range(len(state.z)):
+        state.counts[state.z[i]] += 1
+    state.n_active[0] = 0
+    for k in range(len(state.counts)):
+        if state.counts[k] > 0:
+            occupy(state, k)
+
+
+@njit
+def prepare(state):
+    """Bring everything derived up to date with a point that other steps may have changed."""
+    count(state)
+    concentration_of(state)(state.theta, state.shared, state.parameters)
+    derive_of(state)(state.values, 0, len(state.counts), state.shared, state.columns)
+
+
+@njit
+def fill_pool(rng, state):
+    """Draw all pool rows afresh from G0."""
+    n_slots = len(state.counts)
+    draw_base = draw_base_of(state)
+    for first in range(n_slots, len(state.values), n_slots):
+        draw_base(rng, state.shared, state.values, first)
+    derive_of(state)(state.values, n_slots, len(state.values), state.shared, state.columns)
+
+
+@njit
+def copy_row(state, source, target):
+    """Copy the atoms of one row to another."""
+    for q in range(state.values.shape[1]):
+        state.values[target, q] = state.values[source, q]
+    for c in range(state.columns.shape[1]):
+        state.columns[target, c] = state.columns[source, c]
+
+
+@njit
+def swap_rows(state, j, l):
+    """Exchange the atoms of two rows."""
+    for q in range(state.values.shape[1]):
+        state.values[j, q], state.values[l, q] = state.values[l, q], state.values[j, q]
+    for c in range(state.columns.shape[1]):
+        state.columns[j, c], state.columns[l, c] = state.columns[l, c], state.columns[j, c]
+
+
+@njit
+def pick(rng, log_density, prior, n):
+    """Index j < n with probability proportional to prior[j] exp(log_density[j]).
+
+    Overwrites `log_density`. Where every density is zero, the prior alone decides: that happens
+    only outside the posterior's support, at a start.
+    """
+    largest = -np.inf
+    for j in range(n):
+        if prior[j] > 0.0 and log_density[j] > largest:
+            largest = log_density[j]
+    total = 0.0
+    for j in range(n):
+        density = np.exp(log_density[j] - largest) if largest > -np.inf else 1.0
+        if prior[j] > 0.0 and density > 0.0:  # false for a density that is not a number
+            total += prior[j] * density
+        log_density[j] = total
+    threshold = rng.random() * total
+    for j in range(n - 1):
+        if threshold < log_density[j]:
+            return j
+    return n - 1
+
+
+@njit
+def swap_labels(rng, state):
+    """Metropolis label swaps (Papaspiliopoulos and Roberts 2008, section 3.4), weights integrated.
+
+    One pass over neighbours and one random pair of an occupied slot with any other. Atoms are
+    exchangeable a priori, so the ratio is that of p(z).
+    """
+    n_slots = len(state.counts)
+    if n_slots < 2:
+        return 0
+    log_swap = log_swap_of(state)
+    label = np.arange(n_slots)  # where the content of each old slot went
+    swapped = 0
+    for attempt in range(n_slots):
+        if attempt < n_slots - 1:
+            j, l = attempt, attempt + 1
+        else:
+            j = state.active[rng.integers(0, state.n_active[0])]
+            l = rng.integers(0, n_slots - 1)
+            l += l >= j
+            j, l = min(j, l), max(j, l)
+        if state.counts[j] == 0 and state.counts[l] == 0:
+            continue
+        if np.log(rng.random()) < log_swap(state.counts, j, l, state.parameters):
+            state.counts[j], state.counts[l] = state.counts[l], state.counts[j]
+            swap_rows(state, j, l)
+            for k in range(n_slots):
+                if label[k] == j:
+                    label[k] = l
+                elif label[k] == l:
+                    label[k] = j
+            swapped += 1
+        if attempt == n_slots - 2:
+            _list_active(state)
+    if swapped > 0:
+        for i in range(len(state.z)):
+            state.z[i] = label[state.z[i]]
+        _list_active(state)
+    return swapped
+
+
+@njit
+def _list_active(state):
+    state.n_active[0] = 0
+    for k in range(len(state.counts)):
+        if state.counts[k] > 0:
+            occupy(state, k)
+
+
+@njit
+def group(state):
+    """Group items by slot (counting sort)."""
+    starts, members = state.starts, state.members
+    starts[0] = 0
+    for k in range(len(state.counts)):
+        starts[k + 1] = starts[k] + state.counts[k]
+    for i in range(len(state.z)):
+        k = state.z[i]
+        members[starts[k]] = i
+        starts[k] += 1
+    for k in range(len(state.counts), 0, -1):
+        starts[k] = starts[k - 1]
+    starts[0] = 0
+
+
+@njit
+def update_atoms(rng, state):
+    """Univariate slice sampling of every coordinate of every occupied slot's atoms.
+
+    Stepping out with at most 1,000 steps, and shrinkage (Neal 2003, Figures 3 and 5), in value
+    space. Returns the number of density evaluations.
+    """
+    group(state)
+    log_posterior = log_posterior_of(state)
+    items, shared, scratch = state.items, state.shared, state.scratch
+    evaluations = 0
+    state.moves[:] = 0.0
+    for a in range(state.n_active[0]):
+        k = state.active[a]
+        value = state.values[k]
+        members = state.members[state.starts[k] : state.starts[k + 1]]
+        n = len(members)
+        current = log_posterior(value, members, n, items, shared, scratch)
+        evaluations += 1
+        if not current > -np.inf:
+            continue
+        for q in range(len(value)):
+            old = value[q]
+            width = state.widths[q]
+            level = current - rng.standard_exponential()
+            left = old - width * rng.random()
+            right = left + width
+            steps_left = int(rng.random() * _MAX_STEPS_OUT)
+            steps_right = _MAX_STEPS_OUT - 1 - steps_left
+            value[q] = left
+            while steps_left > 0:
+                evaluations += 1
+                if log_posterior(value, members, n, items, shared, scratch) <= level:
+                    break
+                value[q] -= width
+                steps_left -= 1
+            left = value[q]
+            value[q] = right
+            while steps_right > 0:
+                evaluations += 1
+                if log_posterior(value, members, n, items, shared, scratch) <= level:
+                    break
+                value[q] += width
+                steps_right -= 1
+            right = value[q]
+            while True:
+                value[q] = left + (right - left) * rng.random()
+                current = log_posterior(value, members, n, items, shared, scratch)
+                evaluations += 1
+                if current > level or value[q] == old:
+                    break
+                if value[q] < old:
+                    left = value[q]
+                else:
+                    right = value[q]
+            state.moves[q] += abs(value[q] - old) / state.n_active[0]
+        derive_of(state)(state.values, k, k + 1, shared, state.columns)
+    return evaluations
+
+
+@njit
+def redraw_empty(rng, state):
+    """Atoms of empty slots, given everything else, follow G0."""
+    n_slots = len(state.counts)
+    if state.n_active[0] == n_slots:
+        return
+    draw_base_of(state)(rng, state.shared, state.values, n_slots)
+    for k in range(n_slots):
+        if state.counts[k] == 0:
+            for q in range(state.values.shape[1]):
+                state.values[k, q] = state.values[n_slots + k, q]
+
+
+@njit
+def _log_concentration(state):
+    log_prior = concentration_of(state)(state.theta, state.shared, state.parameters)
+    if not log_prior > -np.inf:
+        return -np.inf
+    result = log_prior + log_prob_of(state)(state.counts, state.n_active[0], state.parameters)
+    return result if result == result else -np.inf
+
+
+@njit
+def update_concentration(rng, state):
+    """Slice sampling of alpha (and discount) in value space given z, the weights integrated out.
+
+    Valid for any prior; the density is p(alpha) p(z | alpha). Returns the number of evaluations.
+    """
+    theta = state.theta
+    evaluations = 1
+    current = _log_concentration(state)
+    if not current > -np.inf:
+        return evaluations
+    for t in range(len(theta)):
+        old = theta[t]
+        level = current - rng.standard_exponential()
+        left = old - rng.random()
+        right = left + 1.0
+        steps_left = int(rng.random() * _MAX_STEPS_OUT)
+        steps_right = _MAX_STEPS_OUT - 1 - steps_left
+        theta[t] = left
+        while steps_left > 0 and _log_concentration(state) > level:
+            theta[t] -= 1.0
+            steps_left -= 1
+            evaluations += 1
+        left = theta[t]
+        theta[t] = right
+        while steps_right > 0 and _log_concentration(state) > level:
+            theta[t] += 1.0
+            steps_right -= 1
+            evaluations += 1
+        right = theta[t]
+        while True:
+            theta[t] = left + (right - left) * rng.random()
+            current = _log_concentration(state)
+            evaluations += 1
+            if current > level or theta[t] == old:
+                break
+            if theta[t] < old:
+                left = theta[t]
+            else:
+                right = theta[t]
+    return evaluations
+
+
+@njit
+def update_weights(rng, state, by_sticks):
+    """Weights given z: the urn's conjugate draw, kept strictly inside the simplex.
+
+    A weight too small for a double becomes the smallest positive one, since a zero would give
+    gradient-based steps on other variables a density of -inf.
+    """
+    draw_weights_of(state)(rng, state.counts, state.parameters, state.weights, state.sticks)
+    row = state.sticks if by_sticks else state.weights
+    for k in range(len(row)):
+        row[k] = max(row[k], _TINY)
+        if by_sticks:
+            row[k] = min(row[k], 1.0 - 2.0**-53)
+    weight_value_of(state)(row, state.shared, state.weight_value)
+
+
+@njit
+def log_likelihood(state):
+    """Sum of log F(y_i | atoms of z_i)."""
+    kernel = kernel_of(state)
+    total = 0.0
+    for i in range(len(state.z)):
+        state.candidates[0] = state.z[i]
+        kernel(
+            i, state.candidates, 1, state.items, state.columns, state.shared, state.log_density
+        )
+        total += state.log_density[0]
+    return total
+
+
+@njit
+def draw_allocation(rng, state):
+    """Draw an allocation from its prior, the weights integrated out."""
+    predictive, choose_slot = predictive_of(state), choose_slot_of(state)
+    state.counts[:] = 0
+    state.n_active[0] = 0
+    n_slots = len(state.counts)
+    for i in range(len(state.z)):
+        n_active = state.n_active[0]
+        new = predictive(state.counts, state.active, n_active, state.parameters, state.weights)
+        total = new
+        for j in range(n_active):
+            total += state.weights[state.active[j]]
+        u = rng.random() * total - new
+        if n_active == 0 or (u < 0.0 and n_active < n_slots):
+            k = choose_slot(
+                rng.random(), state.counts, n_active, state.parameters, state.weights
+            )
+            occupy(state, k)
+        else:
+            k = state.active[0]
+            for j in range(n_active):
+                k = state.active[j]
+                u -= state.weights[k]
+                if u < 0.0:
+                    break
+        state.z[i] = k
+        state.counts[k] += 1

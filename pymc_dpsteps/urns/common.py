@@ -1,0 +1,31 @@
+"""What urns with explicit weights share."""
+
+from math import log
+
+from pymc_dpsteps.jit import njit
+
+
+@njit
+def choose_by_weight(u, counts, n_active, parameters, weights):
+    """Empty slot k with probability proportional to the weight that `predictive` left."""
+    total = 0.0
+    for k in range(len(counts)):
+        if counts[k] == 0:
+            total += weights[k]
+    threshold = u * total
+    chosen = -1
+    for k in range(len(counts)):
+        if counts[k] == 0:
+            chosen = k
+            threshold -= weights[k]
+            if threshold < 0.0:
+                break
+    return chosen
+
+
+@njit
+def log_gamma_draw(rng, shape):
+    """Log of a Gamma(shape, 1) draw: G(a) = G(a + 1) U^(1/a), which does not underflow."""
+    if shape >= 1.0:
+        return log(rng.standard_gamma(shape))
+    return log(rng.standard_gamma(shape + 1.0)) - rng.standard_exponential() / shape
