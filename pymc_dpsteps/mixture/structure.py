@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -122,3 +123,14 @@ class Mixture:
     log_base: TensorVariable
     items: dict[Variable, TensorVariable]
     shared: dict[Variable, TensorVariable]
+
+    def owned(
+        self, concentration: Iterable[TensorVariable], *, atoms: bool
+    ) -> list[TensorVariable]:
+        """Variables that a step on this mixture updates, in the model's order."""
+        owned = {self.allocation, *concentration}
+        if atoms:
+            owned.update(atom.rv for atom in self.atoms)
+        if self.prior.weight_rv is not None:
+            owned.add(self.prior.weight_rv)
+        return [rv for rv in self.model.free_RVs if rv in owned]

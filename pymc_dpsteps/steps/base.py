@@ -26,11 +26,7 @@ from pymc_dpsteps.steps.updates import (
     draw_allocation,
     fill_pool,
     prepare,
-    redraw_empty,
-    swap_labels,
     update_atoms,
-    update_concentration,
-    update_weights,
 )
 from pymc_dpsteps.urns import Urn, urn_for
 
@@ -128,7 +124,8 @@ class MixtureStep(BlockedStep):
         self._read()
         self._check_prior()
         self._compile()
-        self.vars = [self.model.rvs_to_values[self.model[name]] for name in self._owned_names()]
+        owned = self._mixture.owned(self._theta, atoms=self.atoms is not None)
+        self.vars = [self.model.rvs_to_values[self.model[rv.name]] for rv in owned]
         _check_owned(self.model, vars, self.vars)
         self._check_support()
         self._reset(tune=0, draws=0)
@@ -142,8 +139,12 @@ class MixtureStep(BlockedStep):
         """Draws from G0 kept ready: a multiple of K."""
 
     @abstractmethod
-    def _sweep(self, state: State) -> tuple[int, int]:
-        """Reassign all items; return the numbers of clusters opened and closed."""
+    def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
+        """Run one iteration on the packed state.
+
+        `rest` is what `update_rest` takes after rng and state. Returns the numbers of clusters
+        opened and closed and of density evaluations.
+        """
 
     # Reading and compiling -------------------------------------------------------------------
 
@@ -180,6 +181,11 @@ class MixtureStep(BlockedStep):
             n_theta=len(self._theta),
             n_weight_value=width,
         )
+        self._rest = (
+            self._urn is not None and not self._urn.exchangeable,
+            self.atoms is not None,
+            0 if weight_rv is None else 2 if mixture.prior.by_sticks else 1,
+        )
         self._slices: list[tuple[str, slice, tuple[int, ...]]] = []
         start = 0
         for atom in mixture.atoms:
@@ -189,16 +195,6 @@ class MixtureStep(BlockedStep):
             start += width
         if not self._compiled.context_names:
             self._set_context({})
-
-    def _owned_names(self) -> list[str]:
-        """Names of the random variables this step updates, in the model's order."""
-        mixture = self._mixture
-        owned = [mixture.allocation.name, *(rv.name for rv in self._theta)]
-        if self.atoms is not None:
-            owned += [atom.rv.name for atom in mixture.atoms]
-        if mixture.prior.weight_rv is not None:
-            owned.append(mixture.prior.weight_rv.name)
-        return [rv.name for rv in self.model.free_RVs if rv.name in owned]
 
     def _set_context(self, point: PointType) -> None:
         compiled = self._compiled
@@ -271,24 +267,11 @@ class MixtureStep(BlockedStep):
             One dictionary of sampler statistics.
         """
         self._unpack(point)
-        state, rng = self._state, self.rng
         if not self.started:
             self._start()
-        else:
-            prepare(state)
-        births, deaths = self._sweep(state)
-        if self._urn is not None and not self._urn.exchangeable:
-            swap_labels(rng, state)
-        evaluations = 0
-        if self.atoms is not None:
-            evaluations += update_atoms(rng, state)
-            if self.tune:
-                self.widths += 0.1 * (3.0 * state.moves - self.widths)
-        redraw_empty(rng, state)
-        if self._theta:
-            evaluations += update_concentration(rng, state)
-        if self._weight_name is not None:
-            update_weights(rng, state, self._mixture.prior.by_sticks)
+        births, deaths, evaluations = self._iterate(self._rest)
+        if self.tune:
+            self.widths += 0.1 * (3.0 * self._state.moves - self.widths)
         stats = self._stats(births, deaths, evaluations)
         return self._pack(point), [stats]
 

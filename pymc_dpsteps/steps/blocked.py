@@ -12,8 +12,8 @@ from typing import Any
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.base import MixtureStep
-from pymc_dpsteps.steps.state import State, kernel_of, weights_of
-from pymc_dpsteps.steps.updates import count, pick
+from pymc_dpsteps.steps.state import kernel_of, weights_of
+from pymc_dpsteps.steps.updates import count, pick, prepare, update_rest
 
 __all__ = ["BlockedGibbs"]
 
@@ -44,6 +44,14 @@ def blocked_sweep(rng, state):
         births += state.counts[k] > 0 and not occupied[k]
         deaths += state.counts[k] == 0 and occupied[k]
     return births, deaths
+
+
+@njit
+def blocked_step(rng, state, swap, slice_atoms, weights):
+    """One iteration: the sweep, then what all algorithms share."""
+    prepare(state)
+    births, deaths = blocked_sweep(rng, state)
+    return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
 
 
 class BlockedGibbs(MixtureStep):
@@ -88,6 +96,6 @@ class BlockedGibbs(MixtureStep):
     def _pool_size(self) -> int:
         return self._mixture.n_components
 
-    def _sweep(self, state: State) -> tuple[int, int]:
-        births, deaths = blocked_sweep(self.rng, state)
-        return births, deaths
+    def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
+        births, deaths, evaluations = blocked_step(self.rng, self._state, *rest)
+        return births, deaths, evaluations

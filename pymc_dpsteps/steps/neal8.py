@@ -14,11 +14,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from pymc.step_methods.compound import Competence
+from pytensor.tensor.variable import TensorVariable
+
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.base import MixtureStep
-from pymc_dpsteps.steps.state import State, choose_slot_of, kernel_of, predictive_of
-from pymc_dpsteps.steps.updates import copy_row, fill_pool, occupy, pick, vacate
+from pymc_dpsteps.steps.state import choose_slot_of, kernel_of, predictive_of
+from pymc_dpsteps.steps.updates import (
+    copy_row,
+    fill_pool,
+    occupy,
+    pick,
+    prepare,
+    update_rest,
+    vacate,
+)
 
 __all__ = ["Neal8"]
 
@@ -73,6 +84,14 @@ def neal8_sweep(rng, state, m):
     return births, deaths
 
 
+@njit
+def neal8_step(rng, state, m, swap, slice_atoms, weights):
+    """One iteration: the sweep, then what all algorithms share."""
+    prepare(state)
+    births, deaths = neal8_sweep(rng, state, m)
+    return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
+
+
 class Neal8(MixtureStep):
     """Neal's (2000) Algorithm 8, for any kernel, base measure and prior of the allocation.
 
@@ -106,6 +125,13 @@ class Neal8(MixtureStep):
         self.m = int(m)
         super().__init__(vars, **kwargs)
 
+    @staticmethod
+    def competence(var: TensorVariable, has_grad: bool) -> Competence:
+        """See `pymc_dpsteps.steps.registry.competence`."""
+        from pymc_dpsteps.steps.registry import competence
+
+        return competence(var, has_grad)
+
     def _check_prior(self) -> None:
         prior = self._mixture.prior
         if prior.kind is PriorKind.WEIGHTS:
@@ -120,6 +146,6 @@ class Neal8(MixtureStep):
         n_components = self._mixture.n_components
         return -(-self.m // n_components) * n_components
 
-    def _sweep(self, state: State) -> tuple[int, int]:
-        births, deaths = neal8_sweep(self.rng, state, self.m)
-        return births, deaths
+    def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
+        births, deaths, evaluations = neal8_step(self.rng, self._state, self.m, *rest)
+        return births, deaths, evaluations

@@ -14,7 +14,6 @@ from pymc_dpsteps.steps.state import (
     derive_of,
     draw_base_of,
     draw_weights_of,
-    kernel_of,
     log_posterior_of,
     log_prob_of,
     log_swap_of,
@@ -24,6 +23,7 @@ from pymc_dpsteps.steps.state import (
 
 _MAX_STEPS_OUT = 1000
 _TINY = np.finfo(np.float64).tiny
+_ALMOST_ONE = 1.0 - 2.0**-53
 
 
 @njit
@@ -132,6 +132,7 @@ def swap_labels(rng, state):
         if attempt < n_slots - 1:
             j, l = attempt, attempt + 1
         else:
+            _list_active(state)
             j = state.active[rng.integers(0, state.n_active[0])]
             l = rng.integers(0, n_slots - 1)
             l += l >= j
@@ -147,8 +148,6 @@ def swap_labels(rng, state):
                 elif label[k] == l:
                     label[k] = j
             swapped += 1
-        if attempt == n_slots - 2:
-            _list_active(state)
     if swapped > 0:
         for i in range(len(state.z)):
             state.z[i] = label[state.z[i]]
@@ -309,30 +308,14 @@ def update_concentration(rng, state):
 def update_weights(rng, state, by_sticks):
     """Weights given z: the urn's conjugate draw, kept strictly inside the simplex.
 
-    A weight too small for a double becomes the smallest positive one, since a zero would give
-    gradient-based steps on other variables a density of -inf.
+    A weight or stick that rounds to 0 or 1 becomes the nearest double inside (0, 1), since the
+    boundary would give gradient-based steps on other variables a density of -inf.
     """
     draw_weights_of(state)(rng, state.counts, state.parameters, state.weights, state.sticks)
     row = state.sticks if by_sticks else state.weights
     for k in range(len(row)):
-        row[k] = max(row[k], _TINY)
-        if by_sticks:
-            row[k] = min(row[k], 1.0 - 2.0**-53)
+        row[k] = min(max(row[k], _TINY), _ALMOST_ONE)
     weight_value_of(state)(row, state.shared, state.weight_value)
-
-
-@njit
-def log_likelihood(state):
-    """Sum of log F(y_i | atoms of z_i)."""
-    kernel = kernel_of(state)
-    total = 0.0
-    for i in range(len(state.z)):
-        state.candidates[0] = state.z[i]
-        kernel(
-            i, state.candidates, 1, state.items, state.columns, state.shared, state.log_density
-        )
-        total += state.log_density[0]
-    return total
 
 
 @njit
@@ -363,3 +346,23 @@ def draw_allocation(rng, state):
                     break
         state.z[i] = k
         state.counts[k] += 1
+
+
+@njit
+def update_rest(rng, state, swap, slice_atoms, weights):
+    """All that follows the algorithm's own update of the allocation.
+
+    `weights` says what to redraw: 0 nothing, 1 the weights, 2 the sticks. Returns the number of
+    density evaluations of the slice samplers.
+    """
+    evaluations = 0
+    if swap:
+        swap_labels(rng, state)
+    if slice_atoms:
+        evaluations += update_atoms(rng, state)
+    redraw_empty(rng, state)
+    if len(state.theta) > 0:
+        evaluations += update_concentration(rng, state)
+    if weights > 0:
+        update_weights(rng, state, weights == 2)
+    return evaluations
