@@ -19,6 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
+from pytensor import config
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
 __all__ = ["address_of", "compile_source", "function_at", "njit"]
@@ -37,7 +38,7 @@ def njit(function: Callable[..., Any]) -> Any:
     """Compile lazily with numba, cached on disk until any file of the package changes."""
     key = f"{_package_key()}:{function.__module__}.{function.__qualname__}"
     CACHED_SRC_FUNCTIONS[function] = sha256(key.encode()).hexdigest()
-    return numba.njit(cache=True, error_model="numpy")(function)
+    return numba.njit(cache=config.numba__cache, error_model="numpy")(function)
 
 
 def compile_source(
@@ -62,10 +63,11 @@ def compile_source(
     -------
     numba dispatcher
     """
-    cache_key = None if key is None else sha256(f"{signature}:{source}:{key}".encode()).hexdigest()
+    cached = key is not None and config.numba__cache
+    cache_key = None if not cached else sha256(f"{signature}:{source}:{key}".encode()).hexdigest()
     names = {**names, "__name__": __name__}  # numba's cache asks for the function's module
     function = compile_numba_function_src(source, name, names, cache_key=cache_key)
-    return numba.njit(signature, cache=cache_key is not None, error_model="numpy")(function)
+    return numba.njit(signature, cache=cached, error_model="numpy")(function)
 
 
 def address_of(dispatcher: Any, signature: Signature) -> int:
@@ -81,8 +83,7 @@ def address_of(dispatcher: Any, signature: Signature) -> int:
 
 
 @intrinsic
-def function_at(typing_context: Any, address: Any, function_type: Any) -> Any:
-    """Inside compiled code: the function of type `function_type` at an integer address."""
+def _function_at(typing_context: Any, address: Any, function_type: Any) -> Any:
     result = function_type.instance_type
 
     def codegen(context: Any, builder: Any, signature: Signature, args: Any) -> Any:
@@ -91,3 +92,7 @@ def function_at(typing_context: Any, address: Any, function_type: Any) -> Any:
         return struct._getvalue()
 
     return result(types.int64, function_type), codegen
+
+
+function_at: Any = _function_at
+"""``function_at(address, function_type)``, inside compiled code: the function at an address."""

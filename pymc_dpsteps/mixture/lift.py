@@ -71,9 +71,8 @@ class Lifter:
 
     Parameters
     ----------
-    allocation : TensorVariable or None
-        Value variable of the allocation, an integer vector of shape ``(N,)``; None when only
-        component graphs are lifted.
+    allocation : TensorVariable
+        Value variable of the allocation, an integer vector of shape ``(N,)``.
     value_vars : sequence of TensorVariable
         Value variables of the model's free random variables.
     n_components : int
@@ -91,7 +90,7 @@ class Lifter:
 
     def __init__(
         self,
-        allocation: TensorVariable | None,
+        allocation: TensorVariable,
         value_vars: Sequence[TensorVariable],
         n_components: int,
     ) -> None:
@@ -108,7 +107,7 @@ class Lifter:
     def depends_on_allocation(self, x: Variable) -> bool:
         """Whether the value of `x` depends on the allocation."""
         if x not in self._depends:
-            self._depends[x] = self.allocation is not None and self.allocation in ancestors([x])
+            self._depends[x] = self.allocation in ancestors([x])
         return self._depends[x]
 
     def take(self, x: Variable, axis: Axis) -> TensorVariable:
@@ -157,7 +156,7 @@ class Lifter:
         raise LiftError(f"{_node(x)} is not an operation that can be taken element by element")
 
     def _item_leaf(self, x: Variable) -> Any:
-        if x.type.shape[0] == 1 and (self.allocation is None or self.allocation.type.shape[0] != 1):
+        if x.type.shape[0] == 1 and self.allocation.type.shape[0] != 1:
             return self.whole(x[0])
         if x not in self.items:
             self.items[x] = _placeholder(x, x.type.shape[1:], x.type.dtype)

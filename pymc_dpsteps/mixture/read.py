@@ -6,29 +6,21 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
 from pymc.distributions.distribution import PartialObservedRV
-from pymc.distributions.multivariate import StickBreakingWeightsRV
 from pymc.model.transform.optimization import freeze_dims_and_data
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.elemwise import DimShuffle
-from pytensor.tensor.random.basic import BetaRV, CategoricalRV, DirichletRV
+from pytensor.tensor.random.basic import CategoricalRV
 from pytensor.tensor.shape import Shape
 from pytensor.tensor.subtensor import AdvancedSubtensor
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.distributions.crp import ChineseRestaurantProcessRV
-from pymc_dpsteps.mixture.lift import Axis, LiftError, Lifter
-from pymc_dpsteps.mixture.structure import (
-    AllocationPrior,
-    Atom,
-    Mixture,
-    MixtureError,
-    PriorKind,
-)
+from pymc_dpsteps.mixture.lift import Axis, Lifter, LiftError
+from pymc_dpsteps.mixture.prior import read_concentration, read_prior
+from pymc_dpsteps.mixture.structure import AllocationPrior, Atom, Mixture, MixtureError
 
 __all__ = ["find_allocations", "read_mixture"]
 
@@ -96,8 +88,8 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
     z_value = model.rvs_to_values[z]
     n_items, n_components = _sizes(z)
 
-    factors = _with_fixed_shapes(model.logp(vars=model.basic_RVs, sum=False))
-    factors = dict(zip(model.basic_RVs, factors, strict=True))
+    graphs = _with_fixed_shapes(model.logp(vars=model.basic_RVs, sum=False))
+    factors = dict(zip(model.basic_RVs, graphs, strict=True))
     touched = {rv: set(ancestors([factor])) for rv, factor in factors.items()}
     kernel_rvs = [rv for rv in model.basic_RVs if rv is not z and z_value in touched[rv]]
     if not kernel_rvs:
@@ -112,10 +104,9 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
             f"{_LOOKED_FOR}."
         )
     log_base, atom_rvs = _lift_base(lifter, model, factors)
-    prior = _read_prior(model, z, n_components, touched)
+    prior = read_prior(model, z, n_components, touched)
     atoms = tuple(
-        Atom(rv, model.rvs_to_values[rv], lifter.atoms[model.rvs_to_values[rv]])
-        for rv in atom_rvs
+        Atom(rv, model.rvs_to_values[rv], lifter.atoms[model.rvs_to_values[rv]]) for rv in atom_rvs
     )
     _refuse_other_uses(model, name, atoms, kernel_rvs, touched, lifter, prior)
     return Mixture(
@@ -124,7 +115,7 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
         n_items=n_items,
         n_components=n_components,
         prior=prior,
-        concentration=_concentration(model, z, prior, touched),
+        concentration=read_concentration(model, z, prior, touched),
         atoms=atoms,
         kernel_names=tuple(rv.name for rv in kernel_rvs),
         log_kernel=log_kernel,
@@ -253,115 +244,6 @@ def _lift_base(
 
 def _sum_all(x: TensorVariable) -> TensorVariable:
     return x.sum() if x.ndim else x
-
-
-def _read_prior(
-    model: pm.Model,
-    z: TensorVariable,
-    n_components: int,
-    touched: dict[TensorVariable, set[Variable]],
-) -> AllocationPrior:
-    op = z.owner.op
-    if isinstance(op, ChineseRestaurantProcessRV):
-        alpha, discount = op.dist_params(z.owner)[:2]
-        parameters = pt.stack([alpha, discount]).astype("float64")[None, :]
-        return AllocationPrior(PriorKind.CRP, parameters, None, None)
-
-    p = _without_batch_axes(op.dist_params(z.owner)[0])
-    weights = p.reshape((n_components,))
-    sources = _random_parents([p], model)
-    if len(sources) == 1 and sources[0].ndim == 1 and _only_used_by(model, sources[0], z, touched):
-        (rv,) = sources
-        match rv.owner.op:
-            case StickBreakingWeightsRV() if p is rv:
-                alpha = rv.owner.op.dist_params(rv.owner)[0]
-                return AllocationPrior(
-                    PriorKind.STICKS, _columns(1.0, alpha, n_components - 1), weights, rv
-                )
-            case DirichletRV() if p is rv:
-                (a,) = rv.owner.op.dist_params(rv.owner)
-                return AllocationPrior(
-                    PriorKind.DIRICHLET, _columns(a, 0.0, n_components), weights, rv
-                )
-            case BetaRV() if _are_sticks(rv, p, n_components):
-                a, b = rv.owner.op.dist_params(rv.owner)
-                return AllocationPrior(
-                    PriorKind.STICKS, _columns(a, b, n_components - 1), weights, rv
-                )
-    return AllocationPrior(PriorKind.WEIGHTS, pt.zeros((0, 2)), weights, None)
-
-
-def _without_batch_axes(p: TensorVariable) -> TensorVariable:
-    """Undo the length-one axes by which PyTensor matches the weights to the items."""
-    if p.owner is not None and isinstance(p.owner.op, DimShuffle) and p.ndim > 1:
-        (inner,) = p.owner.inputs
-        if inner.ndim == 1:
-            return inner
-    return p
-
-
-def _columns(first: object, second: object, n_rows: int) -> TensorVariable:
-    columns = [pt.broadcast_to(pt.as_tensor(c, dtype="float64"), (n_rows,)) for c in (first, second)]
-    return pt.stack(columns, axis=1)
-
-
-def _random_parents(graphs: Iterable[Variable], model: pm.Model) -> list[TensorVariable]:
-    """Random variables met first on the way from `graphs` to the leaves."""
-    found: list[TensorVariable] = []
-    stack, seen = list(graphs), set()
-    while stack:
-        x = stack.pop()
-        if x in seen:
-            continue
-        seen.add(x)
-        if x in model.basic_RVs:
-            found.append(x)
-        elif x.owner is not None:
-            stack.extend(x.owner.inputs)
-    return found
-
-
-def _are_sticks(v: TensorVariable, p: TensorVariable, n_components: int) -> bool:
-    """Whether ``p`` is the stick-breaking map of ``v``, tested by value at random points."""
-    if v.type.shape != (n_components - 1,):
-        return False
-    function = pytensor.function([v], p, mode="FAST_COMPILE")
-    rng = np.random.default_rng(0)
-    for _ in range(3):
-        sticks = rng.uniform(0.05, 0.95, size=n_components - 1)
-        remaining = np.concatenate([[1.0], np.cumprod(1.0 - sticks)])
-        expected = np.append(sticks, 1.0) * remaining
-        if not np.allclose(np.ravel(function(sticks)), expected, rtol=1e-10, atol=0.0):
-            return False
-    return True
-
-
-def _only_used_by(
-    model: pm.Model,
-    rv: TensorVariable,
-    z: TensorVariable,
-    touched: dict[TensorVariable, set[Variable]],
-) -> bool:
-    value = model.rvs_to_values[rv]
-    return not any(value in touched[x] for x in model.basic_RVs if x is not rv and x is not z)
-
-
-def _concentration(
-    model: pm.Model,
-    z: TensorVariable,
-    prior: AllocationPrior,
-    touched: dict[TensorVariable, set[Variable]],
-) -> tuple[TensorVariable, ...]:
-    """Scalar variables that the data reach through the allocation's prior alone."""
-    child = z if prior.weight_rv is None else prior.weight_rv
-    return tuple(
-        rv
-        for rv in model.free_RVs
-        if rv in _random_parents([prior.parameters], model)
-        and rv.ndim == 0
-        and np.dtype(rv.dtype).kind == "f"
-        and _only_used_by(model, rv, child, touched)
-    )
 
 
 def _refuse_other_uses(

@@ -14,17 +14,24 @@ from pymc.stats.convergence import SamplerWarning, WarningType
 from pymc.step_methods.compound import BlockedStep, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator
-from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.mixture.compile import CompiledMixture, compile_mixture
-from pymc_dpsteps.mixture.read import find_allocations, read_mixture
+from pymc_dpsteps.mixture.read import read_mixture
 from pymc_dpsteps.mixture.structure import Mixture, MixtureError, PriorKind
-from pymc_dpsteps.steps.state import State, allocate
+from pymc_dpsteps.steps.arguments import (
+    changed,
+    check_option,
+    check_owned,
+    data_of,
+    named_allocation,
+)
+from pymc_dpsteps.steps.state import allocate
 from pymc_dpsteps.steps.updates import (
     count,
     draw_allocation,
     fill_pool,
+    mark_possible,
     prepare,
     update_atoms,
 )
@@ -33,6 +40,7 @@ from pymc_dpsteps.urns import Urn, urn_for
 __all__ = ["MixtureStep"]
 
 _LAST_WEIGHT_THAT_MATTERS = 0.01
+_SUPPORT_DRAWS = 2_000
 
 
 @dataclass_state
@@ -110,9 +118,9 @@ class MixtureStep(BlockedStep):
         rng: Any = None,
         **pymc_kwargs: Any,
     ) -> None:
-        _check_option("concentration", concentration, ("auto", "slice", None))
-        _check_option("atoms", atoms, ("slice", None))
-        _check_option("init", init, ("prior", "one", "singletons"))
+        check_option("concentration", concentration, ("auto", "slice", None))
+        check_option("atoms", atoms, ("slice", None))
+        check_option("init", init, ("prior", "one", "singletons"))
         if unknown := set(pymc_kwargs) - {"blocked", "initial_point", "compile_kwargs"}:
             raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(unknown))}.")
         self.model = modelcontext(model)
@@ -120,13 +128,13 @@ class MixtureStep(BlockedStep):
         self.atoms = atoms
         self.init = init
         self.rng = get_random_generator(rng)
-        self._allocation_name = _named_allocation(self.model, vars)
+        self._allocation_name = named_allocation(self.model, vars)
         self._read()
         self._check_prior()
         self._compile()
         owned = self._mixture.owned(self._theta, atoms=self.atoms is not None)
         self.vars = [self.model.rvs_to_values[self.model[rv.name]] for rv in owned]
-        _check_owned(self.model, vars, self.vars)
+        check_owned(self.model, vars, self.vars)
         self._check_support()
         self._reset(tune=0, draws=0)
 
@@ -150,7 +158,7 @@ class MixtureStep(BlockedStep):
 
     def _read(self) -> None:
         self._mixture: Mixture = read_mixture(self.model, self._allocation_name)
-        self._data = _data_of(self.model)
+        self._data = data_of(self.model)
         found = self._mixture.concentration
         if self.concentration == "slice" and not found:
             raise MixtureError(
@@ -206,23 +214,17 @@ class MixtureStep(BlockedStep):
         if self._compiled.context_names:
             self._set_context(self.model.initial_point(random_seed=0))
         state, rng = self._state, np.random.default_rng(0)
-        n_components = self._mixture.n_components
-        kernel = self._compiled.functions[0]
         possible = np.zeros(len(state.z), dtype=bool)
-        rows = np.arange(n_components, n_components + self._pool_size())
-        out = np.zeros(len(rows))
-        for _ in range(-(-2000 // len(rows))):
+        for _ in range(-(-_SUPPORT_DRAWS // self._pool_size())):
             fill_pool(rng, state)
-            for i in np.flatnonzero(~possible):
-                kernel(i, rows, len(rows), state.items, state.columns, state.shared, out)
-                possible[i] = np.isfinite(out).any()
+            mark_possible(state, possible)
             if possible.all():
                 return
         where = np.flatnonzero(~possible)
         raise MixtureError(
             f"The data of {', '.join(self._mixture.kernel_names)} at {len(where)} items (first: "
-            f"{where[:5].tolist()}) have density zero, or none, under 2,000 draws of the atoms "
-            "from their prior: the observations are outside the support of the likelihood, or "
+            f"{where[:5].tolist()}) have density zero, or none, under {_SUPPORT_DRAWS:,} draws of the "
+            "atoms from their prior: the observations are outside the support of the likelihood, or "
             "the prior is far from them. Check the data's range, units and the priors."
         )
 
@@ -236,7 +238,7 @@ class MixtureStep(BlockedStep):
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
         """Seed this chain and reset all that belongs to a chain."""
         super().setup_chain(rng, tune, draws)
-        if not hasattr(self, "_state") or _changed(self._data, self.model):
+        if not hasattr(self, "_state") or changed(self._data, self.model):
             self._read()
             self._compile()
         self._reset(tune, draws)
@@ -318,10 +320,13 @@ class MixtureStep(BlockedStep):
         prepare(state)
         if self.init == "one":
             state.z[:] = 0
-        elif self.init == "singletons" or self._urn is None:
+        elif self.init == "singletons":
             state.z[:] = rng.permutation(np.arange(n_items) % n_components)
-        else:
+        elif self._urn is not None:
             draw_allocation(rng, state)
+        else:
+            self._compiled.functions[5](state.weight_value, state.shared, state.weights)
+            state.z[:] = rng.choice(n_components, n_items, p=state.weights / state.weights.sum())
         count(state)
         if self.atoms is not None:
             update_atoms(rng, state)
@@ -386,62 +391,3 @@ class MixtureStep(BlockedStep):
             return {"n_clusters": step_stats["n_clusters"]}
 
         return (update_stats,)
-
-
-def _check_option(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {allowed}; found {value!r}.")
-
-
-def _given(vars: Any) -> list[Variable]:
-    if vars is None:
-        return []
-    return list(vars) if isinstance(vars, list | tuple) else [vars]
-
-
-def _rv_name(model: pm.Model, var: Any) -> str:
-    if isinstance(var, str):
-        return var
-    rv = model.values_to_rvs.get(var, var)
-    return str(rv.name)
-
-
-def _named_allocation(model: pm.Model, vars: Any) -> str | None:
-    """Name of the allocation among `vars`, or None to let the model decide."""
-    names = [_rv_name(model, var) for var in _given(vars)]
-    allocations = [rv.name for rv in find_allocations(model) if rv.name in names]
-    if len(allocations) > 1:
-        raise MixtureError(
-            f"One step samples one allocation; found {', '.join(allocations)}. Give each its own "
-            "step."
-        )
-    if allocations:
-        return str(allocations[0])
-    return names[0] if len(names) == 1 else None
-
-
-def _check_owned(model: pm.Model, vars: Any, owned: list[Variable]) -> None:
-    names = [_rv_name(model, var) for var in _given(vars)]
-    owned_names = [_rv_name(model, var) for var in owned]
-    if extra := [name for name in names if name not in owned_names]:
-        raise MixtureError(
-            f"This step does not update {', '.join(extra)}; it updates {', '.join(owned_names)}. "
-            "Leave the others to PyMC's step methods."
-        )
-
-
-def _data_of(model: pm.Model) -> dict[str, np.ndarray]:
-    """Copies of the model's mutable data."""
-    return {v.name: np.array(v.get_value(borrow=True)) for v in model.data_vars if _is_data(v)}
-
-
-def _is_data(variable: Variable) -> bool:
-    return hasattr(variable, "get_value")
-
-
-def _changed(data: dict[str, np.ndarray], model: pm.Model) -> bool:
-    return any(
-        not np.array_equal(data[v.name], v.get_value(borrow=True), equal_nan=False)
-        for v in model.data_vars
-        if _is_data(v)
-    )

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.base import MixtureStep
-from pymc_dpsteps.steps.state import kernel_of, weights_of
+from pymc_dpsteps.steps.state import State, kernel_of, weights_of
 from pymc_dpsteps.steps.updates import count, pick, prepare, update_rest
 
 __all__ = ["BlockedGibbs"]
 
 
 @njit
-def blocked_sweep(rng, state):
+def blocked_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign all items given weights and atoms; returns clusters opened and closed."""
     n_slots = len(state.counts)
     weights_of(state)(state.weight_value, state.shared, state.weights)
@@ -47,7 +49,9 @@ def blocked_sweep(rng, state):
 
 
 @njit
-def blocked_step(rng, state, swap, slice_atoms, weights):
+def blocked_step(
+    rng: np.random.Generator, state: State, swap: bool, slice_atoms: bool, weights: int
+) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
     prepare(state)
     births, deaths = blocked_sweep(rng, state)

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from pymc.step_methods.compound import Competence
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.base import MixtureStep
-from pymc_dpsteps.steps.state import choose_slot_of, kernel_of, predictive_of
+from pymc_dpsteps.steps.state import State, choose_slot_of, kernel_of, predictive_of
 from pymc_dpsteps.steps.updates import (
     copy_row,
     fill_pool,
@@ -35,7 +36,7 @@ __all__ = ["Neal8"]
 
 
 @njit
-def neal8_sweep(rng, state, m):
+def neal8_sweep(rng: np.random.Generator, state: State, m: int) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
     z, counts, candidates, log_density = state.z, state.counts, state.candidates, state.log_density
     prior = state.prior
@@ -85,7 +86,9 @@ def neal8_sweep(rng, state, m):
 
 
 @njit
-def neal8_step(rng, state, m, swap, slice_atoms, weights):
+def neal8_step(
+    rng: np.random.Generator, state: State, m: int, swap: bool, slice_atoms: bool, weights: int
+) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
     prepare(state)
     births, deaths = neal8_sweep(rng, state, m)
@@ -120,8 +123,10 @@ class Neal8(MixtureStep):
 
     def __init__(self, vars: Any = None, *, m: int = 3, **kwargs: Any) -> None:
         if isinstance(m, bool) or int(m) != m or m < 1:
-            raise ValueError(f"Neal8: m is the number of auxiliary components; found {m!r}, "
-                             "expected an integer of at least 1.")
+            raise ValueError(
+                f"Neal8: m is the number of auxiliary components; found {m!r}, "
+                "expected an integer of at least 1."
+            )
         self.m = int(m)
         super().__init__(vars, **kwargs)
 

@@ -70,4 +70,3 @@ def _read_claimed_names(model: pm.Model) -> frozenset[str]:
     if mixture.prior.kind not in (PriorKind.CRP, PriorKind.STICKS):
         return frozenset()
     return frozenset(rv.name for rv in mixture.owned((), atoms=False))
-

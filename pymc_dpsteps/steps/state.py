@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
 
 from pymc_dpsteps.jit import function_at, njit
-from pymc_dpsteps.mixture import compile as compiled
+from pymc_dpsteps.mixture import codegen
+from pymc_dpsteps.mixture.compile import CompiledMixture
 from pymc_dpsteps.urns import interface as urns
 
 __all__ = ["State", "allocate"]
@@ -82,7 +83,7 @@ class State(NamedTuple):
 
 
 def allocate(
-    mixture: compiled.CompiledMixture,
+    mixture: CompiledMixture,
     urn: urns.Urn | None,
     *,
     n_items: int,
@@ -121,12 +122,12 @@ def allocate(
     )
 
 
-_KERNEL = types.FunctionType(compiled.KERNEL)
-_LOG_POSTERIOR = types.FunctionType(compiled.LOG_POSTERIOR)
-_DERIVE = types.FunctionType(compiled.DERIVE)
-_DRAW_BASE = types.FunctionType(compiled.DRAW_BASE)
-_CONCENTRATION = types.FunctionType(compiled.CONCENTRATION)
-_WEIGHTS = types.FunctionType(compiled.WEIGHTS)
+_KERNEL = types.FunctionType(codegen.KERNEL)
+_LOG_POSTERIOR = types.FunctionType(codegen.LOG_POSTERIOR)
+_DERIVE = types.FunctionType(codegen.DERIVE)
+_DRAW_BASE = types.FunctionType(codegen.DRAW_BASE)
+_CONCENTRATION = types.FunctionType(codegen.CONCENTRATION)
+_WEIGHTS = types.FunctionType(codegen.WEIGHTS)
 _PREDICTIVE = types.FunctionType(urns.PREDICTIVE)
 _CHOOSE_SLOT = types.FunctionType(urns.CHOOSE_SLOT)
 _LOG_PROB = types.FunctionType(urns.LOG_PROB)
@@ -135,72 +136,72 @@ _DRAW_WEIGHTS = types.FunctionType(urns.DRAW_WEIGHTS)
 
 
 @njit
-def kernel_of(state):
+def kernel_of(state: State) -> Any:
     """The kernel F."""
     return function_at(state.model[0], _KERNEL)
 
 
 @njit
-def log_posterior_of(state):
+def log_posterior_of(state: State) -> Any:
     """Log density of one component's atoms given its items."""
     return function_at(state.model[1], _LOG_POSTERIOR)
 
 
 @njit
-def derive_of(state):
+def derive_of(state: State) -> Any:
     """Component columns from atoms."""
     return function_at(state.model[2], _DERIVE)
 
 
 @njit
-def draw_base_of(state):
+def draw_base_of(state: State) -> Any:
     """Draws from the base measure G0."""
     return function_at(state.model[3], _DRAW_BASE)
 
 
 @njit
-def concentration_of(state):
+def concentration_of(state: State) -> Any:
     """Log prior of the concentration, and the urn's parameters."""
     return function_at(state.model[4], _CONCENTRATION)
 
 
 @njit
-def weights_of(state):
+def weights_of(state: State) -> Any:
     """The weights from their value variable."""
     return function_at(state.model[5], _WEIGHTS)
 
 
 @njit
-def weight_value_of(state):
+def weight_value_of(state: State) -> Any:
     """The weights' value variable from the weights or sticks."""
     return function_at(state.model[6], _WEIGHTS)
 
 
 @njit
-def predictive_of(state):
+def predictive_of(state: State) -> Any:
     """The urn's predictive weights."""
     return function_at(state.urn[0], _PREDICTIVE)
 
 
 @njit
-def choose_slot_of(state):
+def choose_slot_of(state: State) -> Any:
     """The urn's choice of a slot for a new cluster."""
     return function_at(state.urn[1], _CHOOSE_SLOT)
 
 
 @njit
-def log_prob_of(state):
+def log_prob_of(state: State) -> Any:
     """The urn's log p(z)."""
     return function_at(state.urn[2], _LOG_PROB)
 
 
 @njit
-def log_swap_of(state):
+def log_swap_of(state: State) -> Any:
     """The urn's change of log p(z) under a label swap."""
     return function_at(state.urn[3], _LOG_SWAP)
 
 
 @njit
-def draw_weights_of(state):
+def draw_weights_of(state: State) -> Any:
     """Weights given the allocation."""
     return function_at(state.urn[4], _DRAW_WEIGHTS)

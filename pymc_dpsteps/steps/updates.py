@@ -9,11 +9,13 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.state import (
+    State,
     choose_slot_of,
     concentration_of,
     derive_of,
     draw_base_of,
     draw_weights_of,
+    kernel_of,
     log_posterior_of,
     log_prob_of,
     log_swap_of,
@@ -27,7 +29,7 @@ _ALMOST_ONE = 1.0 - 2.0**-53
 
 
 @njit
-def occupy(state, k):
+def occupy(state: State, k: int) -> None:
     """Mark the empty slot k as occupied."""
     state.active[state.n_active[0]] = k
     state.position[k] = state.n_active[0]
@@ -35,7 +37,7 @@ def occupy(state, k):
 
 
 @njit
-def vacate(state, k):
+def vacate(state: State, k: int) -> None:
     """Mark slot k as empty."""
     last = state.active[state.n_active[0] - 1]
     state.active[state.position[k]] = last
@@ -44,7 +46,7 @@ def vacate(state, k):
 
 
 @njit
-def count(state):
+def count(state: State) -> None:
     """Recompute counts and the list of occupied slots from the allocation."""
     state.counts[:] = 0
     for i in range(len(state.z)):
@@ -56,7 +58,7 @@ def count(state):
 
 
 @njit
-def prepare(state):
+def prepare(state: State) -> None:
     """Bring everything derived up to date with a point that other steps may have changed."""
     count(state)
     concentration_of(state)(state.theta, state.shared, state.parameters)
@@ -64,7 +66,7 @@ def prepare(state):
 
 
 @njit
-def fill_pool(rng, state):
+def fill_pool(rng: np.random.Generator, state: State) -> None:
     """Draw all pool rows afresh from G0."""
     n_slots = len(state.counts)
     draw_base = draw_base_of(state)
@@ -74,7 +76,28 @@ def fill_pool(rng, state):
 
 
 @njit
-def copy_row(state, source, target):
+def mark_possible(state: State, possible: np.ndarray) -> None:
+    """Mark the items whose density is finite under at least one pool row."""
+    n_slots, n_pool = len(state.counts), len(state.values) - len(state.counts)
+    kernel = kernel_of(state)
+    for j in range(n_pool):
+        state.candidates[j] = n_slots + j
+    for i in range(len(possible)):
+        if not possible[i]:
+            kernel(
+                i,
+                state.candidates,
+                n_pool,
+                state.items,
+                state.columns,
+                state.shared,
+                state.log_density,
+            )
+            possible[i] = np.isfinite(state.log_density[:n_pool]).any()
+
+
+@njit
+def copy_row(state: State, source: int, target: int) -> None:
     """Copy the atoms of one row to another."""
     for q in range(state.values.shape[1]):
         state.values[target, q] = state.values[source, q]
@@ -83,7 +106,7 @@ def copy_row(state, source, target):
 
 
 @njit
-def swap_rows(state, j, l):
+def swap_rows(state: State, j: int, l: int) -> None:
     """Exchange the atoms of two rows."""
     for q in range(state.values.shape[1]):
         state.values[j, q], state.values[l, q] = state.values[l, q], state.values[j, q]
@@ -92,7 +115,7 @@ def swap_rows(state, j, l):
 
 
 @njit
-def pick(rng, log_density, prior, n):
+def pick(rng: np.random.Generator, log_density: np.ndarray, prior: np.ndarray, n: int) -> int:
     """Index j < n with probability proportional to prior[j] exp(log_density[j]).
 
     Overwrites `log_density`. Where every density is zero, the prior alone decides: that happens
@@ -116,7 +139,7 @@ def pick(rng, log_density, prior, n):
 
 
 @njit
-def swap_labels(rng, state):
+def swap_labels(rng: np.random.Generator, state: State) -> int:
     """Metropolis label swaps (Papaspiliopoulos and Roberts 2008, section 3.4), weights integrated.
 
     One pass over neighbours and one random pair of an occupied slot with any other. Atoms are
@@ -133,8 +156,8 @@ def swap_labels(rng, state):
             j, l = attempt, attempt + 1
         else:
             _list_active(state)
-            j = state.active[rng.integers(0, state.n_active[0])]
-            l = rng.integers(0, n_slots - 1)
+            j = int(state.active[rng.integers(0, state.n_active[0])])
+            l = int(rng.integers(0, n_slots - 1))
             l += l >= j
             j, l = min(j, l), max(j, l)
         if state.counts[j] == 0 and state.counts[l] == 0:
@@ -156,7 +179,7 @@ def swap_labels(rng, state):
 
 
 @njit
-def _list_active(state):
+def _list_active(state: State) -> None:
     state.n_active[0] = 0
     for k in range(len(state.counts)):
         if state.counts[k] > 0:
@@ -164,7 +187,7 @@ def _list_active(state):
 
 
 @njit
-def group(state):
+def group(state: State) -> None:
     """Group items by slot (counting sort)."""
     starts, members = state.starts, state.members
     starts[0] = 0
@@ -180,7 +203,7 @@ def group(state):
 
 
 @njit
-def update_atoms(rng, state):
+def update_atoms(rng: np.random.Generator, state: State) -> int:
     """Univariate slice sampling of every coordinate of every occupied slot's atoms.
 
     Stepping out with at most 1,000 steps, and shrinkage (Neal 2003, Figures 3 and 5), in value
@@ -240,7 +263,7 @@ def update_atoms(rng, state):
 
 
 @njit
-def redraw_empty(rng, state):
+def redraw_empty(rng: np.random.Generator, state: State) -> None:
     """Atoms of empty slots, given everything else, follow G0."""
     n_slots = len(state.counts)
     if state.n_active[0] == n_slots:
@@ -253,7 +276,7 @@ def redraw_empty(rng, state):
 
 
 @njit
-def _log_concentration(state):
+def _log_concentration(state: State) -> float:
     log_prior = concentration_of(state)(state.theta, state.shared, state.parameters)
     if not log_prior > -np.inf:
         return -np.inf
@@ -262,7 +285,7 @@ def _log_concentration(state):
 
 
 @njit
-def update_concentration(rng, state):
+def update_concentration(rng: np.random.Generator, state: State) -> int:
     """Slice sampling of alpha (and discount) in value space given z, the weights integrated out.
 
     Valid for any prior; the density is p(alpha) p(z | alpha). Returns the number of evaluations.
@@ -305,7 +328,7 @@ def update_concentration(rng, state):
 
 
 @njit
-def update_weights(rng, state, by_sticks):
+def update_weights(rng: np.random.Generator, state: State, by_sticks: bool) -> None:
     """Weights given z: the urn's conjugate draw, kept strictly inside the simplex.
 
     A weight or stick that rounds to 0 or 1 becomes the nearest double inside (0, 1), since the
@@ -319,7 +342,7 @@ def update_weights(rng, state, by_sticks):
 
 
 @njit
-def draw_allocation(rng, state):
+def draw_allocation(rng: np.random.Generator, state: State) -> None:
     """Draw an allocation from its prior, the weights integrated out."""
     predictive, choose_slot = predictive_of(state), choose_slot_of(state)
     state.counts[:] = 0
@@ -333,9 +356,7 @@ def draw_allocation(rng, state):
             total += state.weights[state.active[j]]
         u = rng.random() * total - new
         if n_active == 0 or (u < 0.0 and n_active < n_slots):
-            k = choose_slot(
-                rng.random(), state.counts, n_active, state.parameters, state.weights
-            )
+            k = choose_slot(rng.random(), state.counts, n_active, state.parameters, state.weights)
             occupy(state, k)
         else:
             k = state.active[0]
@@ -349,7 +370,9 @@ def draw_allocation(rng, state):
 
 
 @njit
-def update_rest(rng, state, swap, slice_atoms, weights):
+def update_rest(
+    rng: np.random.Generator, state: State, swap: bool, slice_atoms: bool, weights: int
+) -> int:
     """All that follows the algorithm's own update of the allocation.
 
     `weights` says what to redraw: 0 nothing, 1 the weights, 2 the sticks. Returns the number of

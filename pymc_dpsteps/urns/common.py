@@ -2,11 +2,15 @@
 
 from math import log
 
+import numpy as np
+
 from pymc_dpsteps.jit import njit
 
 
 @njit
-def choose_by_weight(u, counts, n_active, parameters, weights):
+def choose_by_weight(
+    u: float, counts: np.ndarray, n_active: int, parameters: np.ndarray, weights: np.ndarray
+) -> int:
     """Empty slot k with probability proportional to the weight that `predictive` left."""
     total = 0.0
     for k in range(len(counts)):
@@ -24,7 +28,7 @@ def choose_by_weight(u, counts, n_active, parameters, weights):
 
 
 @njit
-def log_gamma_draw(rng, shape):
+def log_gamma_draw(rng: np.random.Generator, shape: float) -> float:
     """Log of a Gamma(shape, 1) draw: G(a) = G(a + 1) U^(1/a), which does not underflow."""
     if shape >= 1.0:
         return log(rng.standard_gamma(shape))

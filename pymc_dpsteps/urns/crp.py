@@ -13,7 +13,13 @@ from pymc_dpsteps.jit import njit
 
 
 @njit
-def predictive(counts, active, n_active, parameters, weights):
+def predictive(
+    counts: np.ndarray,
+    active: np.ndarray,
+    n_active: int,
+    parameters: np.ndarray,
+    weights: np.ndarray,
+) -> float:
     """Weights n_k - d of occupied slots; returns alpha + d k+."""
     alpha, discount = parameters[0]
     for j in range(n_active):
@@ -22,7 +28,9 @@ def predictive(counts, active, n_active, parameters, weights):
 
 
 @njit
-def choose_slot(u, counts, n_active, parameters, weights):
+def choose_slot(
+    u: float, counts: np.ndarray, n_active: int, parameters: np.ndarray, weights: np.ndarray
+) -> int:
     """Empty slot of rank floor(u (K - k+))."""
     rank = int(u * (len(counts) - n_active))
     for k in range(len(counts)):
@@ -34,7 +42,7 @@ def choose_slot(u, counts, n_active, parameters, weights):
 
 
 @njit
-def log_prob(counts, n_active, parameters):
+def log_prob(counts: np.ndarray, n_active: int, parameters: np.ndarray) -> float:
     """Log EPPF minus log K!/(K - k+)!."""
     alpha, discount = parameters[0]
     if not (alpha > 0.0 and 0.0 <= discount < 1.0):
@@ -51,12 +59,18 @@ def log_prob(counts, n_active, parameters):
 
 
 @njit
-def log_swap(counts, j, l, parameters):
+def log_swap(counts: np.ndarray, j: int, l: int, parameters: np.ndarray) -> float:
     """Slots are exchangeable."""
     return 0.0
 
 
 @njit
-def draw_weights(rng, counts, parameters, weights, sticks):
+def draw_weights(
+    rng: np.random.Generator,
+    counts: np.ndarray,
+    parameters: np.ndarray,
+    weights: np.ndarray,
+    sticks: np.ndarray,
+) -> None:
     """The process has no finite weight vector."""
     weights[:] = np.nan

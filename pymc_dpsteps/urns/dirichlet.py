@@ -15,7 +15,13 @@ __all__ = ["choose_slot", "draw_weights", "log_prob", "log_swap", "predictive"]
 
 
 @njit
-def predictive(counts, active, n_active, parameters, weights):
+def predictive(
+    counts: np.ndarray,
+    active: np.ndarray,
+    n_active: int,
+    parameters: np.ndarray,
+    weights: np.ndarray,
+) -> float:
     """Weights n_k + a_k of occupied slots; returns the sum of a_k over empty ones."""
     new = 0.0
     for k in range(len(counts)):
@@ -26,7 +32,7 @@ def predictive(counts, active, n_active, parameters, weights):
 
 
 @njit
-def log_prob(counts, n_active, parameters):
+def log_prob(counts: np.ndarray, n_active: int, parameters: np.ndarray) -> float:
     """Log of the Dirichlet–multinomial probability of one label vector."""
     total, mass, result = 0, 0.0, 0.0
     for k in range(len(counts)):
@@ -41,7 +47,7 @@ def log_prob(counts, n_active, parameters):
 
 
 @njit
-def log_swap(counts, j, l, parameters):
+def log_swap(counts: np.ndarray, j: int, l: int, parameters: np.ndarray) -> float:
     """Change of log p(z) when slots j and l trade their items."""
     a_j, a_l = parameters[j, 0], parameters[l, 0]
     return (
@@ -53,7 +59,13 @@ def log_swap(counts, j, l, parameters):
 
 
 @njit
-def draw_weights(rng, counts, parameters, weights, sticks):
+def draw_weights(
+    rng: np.random.Generator,
+    counts: np.ndarray,
+    parameters: np.ndarray,
+    weights: np.ndarray,
+    sticks: np.ndarray,
+) -> None:
     """Draw w given z from Dirichlet(a + n), by gamma variables on the log scale."""
     largest = -np.inf
     for k in range(len(counts)):

@@ -17,7 +17,13 @@ __all__ = ["choose_slot", "draw_weights", "log_prob", "log_swap", "predictive"]
 
 
 @njit
-def predictive(counts, active, n_active, parameters, weights):
+def predictive(
+    counts: np.ndarray,
+    active: np.ndarray,
+    n_active: int,
+    parameters: np.ndarray,
+    weights: np.ndarray,
+) -> float:
     """Write E[w_k | counts] of all slots; return their sum over empty slots."""
     after = 0
     for j in range(n_active):
@@ -37,7 +43,7 @@ def predictive(counts, active, n_active, parameters, weights):
 
 
 @njit
-def _log_stick(n, after, a, b):
+def _log_stick(n: int, after: int, a: float, b: float) -> float:
     """Log E[V^n (1 - V)^after] for V ~ Beta(a, b)."""
     if n + after == 0:
         return 0.0
@@ -52,7 +58,7 @@ def _log_stick(n, after, a, b):
 
 
 @njit
-def log_prob(counts, n_active, parameters):
+def log_prob(counts: np.ndarray, n_active: int, parameters: np.ndarray) -> float:
     """Sum over sticks of log E[V_k^{n_k} (1 - V_k)^{n_{>k}}]."""
     after, result = 0, 0.0
     for k in range(len(counts) - 1, -1, -1):
@@ -66,7 +72,7 @@ def log_prob(counts, n_active, parameters):
 
 
 @njit
-def log_swap(counts, j, l, parameters):
+def log_swap(counts: np.ndarray, j: int, l: int, parameters: np.ndarray) -> float:
     """Change of log p(z) when slots j < l trade their items: only sticks j..l change."""
     old_after, result = 0, 0.0
     for k in range(l + 1, len(counts)):
@@ -84,7 +90,13 @@ def log_swap(counts, j, l, parameters):
 
 
 @njit
-def draw_weights(rng, counts, parameters, weights, sticks):
+def draw_weights(
+    rng: np.random.Generator,
+    counts: np.ndarray,
+    parameters: np.ndarray,
+    weights: np.ndarray,
+    sticks: np.ndarray,
+) -> None:
     """Draw V_k ~ Beta(a_k + n_k, b_k + n_{>k}) and w, on the log scale."""
     after = 0
     for k in range(len(counts)):

@@ -1,5 +1,6 @@
 """The step methods as PyMC sees them: seeds, processes, points, states, registration."""
 
+import itertools
 import logging
 import multiprocessing
 import pickle  # loads what cloudpickle, which PyMC uses, has written
@@ -121,7 +122,7 @@ def test_sampling_state_round_trip(make, step):
     for _ in range(4):
         points.append(sampler.step(points[-1])[0])
     other.sampling_state = state
-    for before, after in zip(points[:-1], points[1:], strict=True):
+    for before, after in itertools.pairwise(points):
         assert_same_points(other.step(before)[0], after)
 
 
@@ -296,3 +297,26 @@ def test_progress_bar_shows_the_number_of_clusters(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     sample(crp_model(), dps.Neal8, quiet=False, progressbar=True, chains=1)
     assert "Clusters" in capsys.readouterr().out
+
+
+def test_hyperparameters_of_the_base_measure_by_nuts():
+    """NUTS on the base measure's mean and scale, beside Neal 8, recovers them.
+
+    The truth must lie within 5 posterior standard deviations, and the posterior must have
+    learnt: its standard deviations are below half the priors'.
+    """
+    rng = np.random.default_rng(4)
+    centres = rng.normal(5.0, 2.0, size=15)
+    y = rng.normal(np.repeat(centres, 8), 0.1)
+    with pm.Model() as model:
+        m0 = pm.Normal("m0", 0, 10)
+        s0 = pm.HalfNormal("s0", 5)
+        mu = pm.Normal("mu", m0, s0, shape=20)
+        z = dps.ChineseRestaurantProcess("z", 3.0, K=20, shape=len(y))
+        pm.Normal("y", mu[z], 0.1, observed=y)
+    idata = sample(model, dps.Neal8, draws=1500, tune=1000, random_seed=8)
+    for name, truth, prior_sd in (("m0", 5.0, 10.0), ("s0", 2.0, 5 * (1 - 2 / np.pi) ** 0.5)):
+        draws = idata.posterior[name]
+        assert abs(float(draws.mean()) - truth) < 5 * float(draws.std())
+        assert float(draws.std()) < prior_sd / 2
+    assert abs(float(idata.posterior["m0"].mean()) - centres.mean()) < 0.5

@@ -1,0 +1,273 @@
+"""Generated source: compiled PyTensor graphs wrapped to read and write packed rows.
+
+Each wrapper has one signature for all models and is what a sweep calls by address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from numba import float64, int64, types
+from pytensor.compile.io import In
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.link.numba.dispatch.basic import numba_funcify_ensure_cache
+from pytensor.scalar import get_scalar_type
+from pytensor.tensor.random.type import RandomGeneratorType
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_dpsteps.jit import compile_source
+
+__all__ = [
+    "CONCENTRATION",
+    "DERIVE",
+    "DRAW_BASE",
+    "KERNEL",
+    "LOG_POSTERIOR",
+    "WEIGHTS",
+    "WEIGHT_VALUE",
+    "Layout",
+    "compile_concentration",
+    "compile_derive",
+    "compile_draw_base",
+    "compile_kernel",
+    "compile_log_posterior",
+    "compile_vector",
+    "funcify",
+]
+
+_ROW = float64[::1]
+_MATRIX = float64[:, ::1]
+
+KERNEL = types.void(int64, int64[::1], int64, _MATRIX, _MATRIX, _ROW, _ROW)
+"""``kernel(i, rows, n, items, columns, shared, out)``: log F of item i under rows[:n]."""
+LOG_POSTERIOR = float64(_ROW, int64[::1], int64, _MATRIX, _ROW, _MATRIX)
+"""``log_posterior(value, members, n, items, shared, scratch)``: log g0 plus log F of members."""
+DERIVE = types.void(_MATRIX, int64, int64, _ROW, _MATRIX)
+"""``derive(values, first, last, shared, columns)``: component columns of rows first..last-1."""
+DRAW_BASE = types.void(types.npy_rng, _ROW, _MATRIX, int64)
+"""``draw_base(rng, shared, values, first)``: K draws from G0 into rows first, first+1, …"""
+CONCENTRATION = float64(_ROW, _ROW, _MATRIX)
+"""``concentration(theta, shared, parameters)``: fills the urn's parameters, returns log prior."""
+WEIGHTS = types.void(_ROW, _ROW, _ROW)
+"""``weights(weight_value, shared, out)``: the K weights."""
+WEIGHT_VALUE = types.void(_ROW, _ROW, _ROW)
+"""``weight_value(weight_rv, shared, out)``: value of the weight variable in value space."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each leaf lies in a packed row: offsets in order, shapes, total width."""
+
+    leaves: tuple[TensorVariable, ...]
+    offsets: tuple[int, ...]
+    width: int
+
+    @classmethod
+    def of(cls, leaves: Iterable[TensorVariable]) -> Layout:
+        """Lay out leaves side by side."""
+        leaves = tuple(leaves)
+        ends = np.cumsum([0] + [prod(leaf.type.shape) for leaf in leaves])
+        return cls(leaves, tuple(int(e) for e in ends[:-1]), int(ends[-1]))
+
+    def read(self, row: str, leaf: TensorVariable) -> str:
+        """Source code that reads `leaf` from the packed vector named `row`."""
+        return _read(row, self.offsets[self.leaves.index(leaf)], leaf.type.shape)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A graph as a numba function, and the key of PyTensor's disk cache for it."""
+
+    function: Any
+    key: str | None
+
+
+def funcify(
+    leaves: Sequence[TensorVariable],
+    outputs: Sequence[Variable],
+    generators: Sequence[Variable] = (),
+) -> Compiled:
+    """Rewrite for numba; generators come first among the arguments and are advanced in place."""
+    inputs, graphs = _scalars(leaves, outputs)
+    mutable = [In(g, mutable=True, borrow=True) for g in generators]
+    function = pm.pytensorf.compile(
+        [*mutable, *inputs], graphs, mode="NUMBA", on_unused_input="ignore", random_seed=False
+    )
+    return Compiled(*numba_funcify_ensure_cache(function.maker.fgraph))
+
+
+def _scalars(
+    leaves: Sequence[TensorVariable], outputs: Sequence[Variable]
+) -> tuple[list[Variable], list[Variable]]:
+    """Pass 0-d leaves and outputs as PyTensor scalars: numba then allocates no 0-d arrays."""
+    inputs: list[Variable] = []
+    replace: dict[Variable, Variable] = {}
+    for leaf in leaves:
+        if leaf.ndim == 0:
+            scalar = get_scalar_type("float64")(leaf.name)
+            replace[leaf] = pt.tensor_from_scalar(scalar).astype(leaf.dtype)
+        else:
+            scalar = pt.tensor(name=leaf.name, shape=leaf.type.shape, dtype="float64")
+            replace[leaf] = scalar.astype(leaf.dtype)
+        inputs.append(scalar)
+    graphs = clone_replace(list(outputs), replace) if replace else list(outputs)
+    return inputs, [
+        pt.scalar_from_tensor(g.astype("float64")) if g.ndim == 0 else g.astype("float64")
+        for g in graphs
+    ]
+
+
+def _read(row: str, offset: int, shape: tuple[int, ...]) -> str:
+    if shape == ():
+        return f"{row}[{offset}]"
+    dims = ", ".join(map(str, shape))
+    part = f"{row}[{offset}:{offset + prod(shape)}]"
+    return part if len(shape) == 1 else f"{part}.reshape(({dims}))"
+
+
+def _write_columns(columns: Layout, indent: int) -> str:
+    """Source code that stores `result`, one entry per leaf, in the vector named ``column``."""
+    lines = []
+    for j, (leaf, offset) in enumerate(zip(columns.leaves, columns.offsets, strict=True)):
+        width = prod(leaf.type.shape)
+        if leaf.ndim == 0:
+            lines.append(f"column[{offset}] = result[{j}]")
+        else:
+            flat = f"np.ascontiguousarray(result[{j}]).reshape({width})"
+            lines.append(f"column[{offset}:{offset + width}] = {flat}")
+    return "\n".join(" " * indent + line for line in lines)
+
+
+def _arguments(**rows: Layout) -> str:
+    """Arguments of a compiled graph: all leaves of each packed row, in order."""
+    return ", ".join(
+        layout.read(row, leaf) for row, layout in rows.items() for leaf in layout.leaves
+    )
+
+
+def compile_kernel(kernel: Compiled, items: Layout, columns: Layout, shared: Layout) -> Any:
+    """Compile log F of one item under several rows of atoms (KERNEL)."""
+    arguments = _arguments(item=items, column=columns, shared=shared)
+    source = f"""
+def kernel(i, rows, n, items, columns, shared, out):
+    item = items[i]
+    for j in range(n):
+        column = columns[rows[j]]
+        out[j] = function({arguments})[0]
+"""
+    return compile_source(source, "kernel", {"function": kernel.function}, KERNEL, kernel.key)
+
+
+def compile_derive(
+    graphs: Sequence[Variable], columns: Layout, values: Layout, shared: Layout
+) -> Any:
+    """Compile component columns from rows of atoms (DERIVE)."""
+    compiled = funcify((*values.leaves, *shared.leaves), graphs)
+    source = f"""
+def derive(values, first, last, shared, columns):
+    for k in range(first, last):
+        value = values[k]
+        column = columns[k]
+        result = function({_arguments(value=values, shared=shared)})
+{_write_columns(columns, indent=8)}
+"""
+    names = {"function": compiled.function, "np": np}
+    return compile_source(source, "derive", names, DERIVE, compiled.key)
+
+
+def compile_log_posterior(
+    kernel: Compiled,
+    row_graphs: Sequence[Variable],
+    items: Layout,
+    columns: Layout,
+    values: Layout,
+    shared: Layout,
+) -> Any:
+    """Compile log g0 plus log F of a cluster's items: what atom updates sample (LOG_POSTERIOR)."""
+    row = funcify((*values.leaves, *shared.leaves), row_graphs)
+    arguments = _arguments(item=items, column=columns, shared=shared)
+    source = f"""
+def log_posterior(value, members, n, items, shared, scratch):
+    result = row_function({_arguments(value=values, shared=shared)})
+    total = result[{len(row_graphs) - 1}]
+    if not total > -np.inf:
+        return -np.inf
+    column = scratch[0]
+{_write_columns(columns, indent=4)}
+    for j in range(n):
+        item = items[members[j]]
+        total += kernel_function({arguments})[0]
+    return total if total == total else -np.inf
+"""
+    names = {"row_function": row.function, "kernel_function": kernel.function, "np": np}
+    key = None if row.key is None or kernel.key is None else f"{row.key}:{kernel.key}"
+    return compile_source(source, "log_posterior", names, LOG_POSTERIOR, key)
+
+
+def compile_draw_base(
+    draws: Sequence[Variable],
+    hyper_leaves: Sequence[TensorVariable],
+    n_components: int,
+    values: Layout,
+    shared: Layout,
+) -> Any:
+    """Compile K draws from G0 into rows of atoms (DRAW_BASE)."""
+    found = [
+        v
+        for v in ancestors(list(draws))
+        if v.owner is None and isinstance(v.type, RandomGeneratorType)
+    ]
+    generators = [g.type(name=f"rng_{j}") for j, g in enumerate(found)]
+    draws = clone_replace(list(draws), dict(zip(found, generators, strict=True)))
+    compiled = funcify(hyper_leaves, draws, generators)
+    arguments = ", ".join(
+        ["rng"] * len(generators) + [shared.read("shared", leaf) for leaf in hyper_leaves]
+    )
+    widths = [prod(leaf.type.shape) for leaf in values.leaves]
+    writes = "\n".join(
+        f"    values[first:first + {n_components}, {offset}:{offset + width}] = "
+        f"np.ascontiguousarray(result[{j}]).reshape(({n_components}, {width}))"
+        for j, (width, offset) in enumerate(zip(widths, values.offsets, strict=True))
+    )
+    source = f"""
+def draw_base(rng, shared, values, first):
+    result = function({arguments})
+{writes}
+"""
+    names = {"function": compiled.function, "np": np}
+    return compile_source(source, "draw_base", names, DRAW_BASE, compiled.key)
+
+
+def compile_concentration(
+    log_prior: Variable, parameters: Variable, theta: Sequence[TensorVariable], shared: Layout
+) -> Any:
+    """Compile log prior of the concentration and the urn's parameters (CONCENTRATION)."""
+    compiled = funcify((*theta, *shared.leaves), [log_prior, parameters])
+    source = f"""
+def concentration(theta, shared, parameters):
+    result = function({_arguments(theta=Layout.of(theta), shared=shared)})
+    parameters[:, :] = result[1]
+    return result[0] if result[0] == result[0] else -np.inf
+"""
+    names = {"function": compiled.function, "np": np}
+    return compile_source(source, "concentration", names, CONCENTRATION, compiled.key)
+
+
+def compile_vector(
+    graph: Variable, name: str, leaves: Sequence[TensorVariable], shared: Layout
+) -> Any:
+    """Compile a vector computed from another and from shared entries (WEIGHTS, WEIGHT_VALUE)."""
+    compiled = funcify((*leaves, *shared.leaves), [graph])
+    source = f"""
+def {name}(row, shared, out):
+    out[:] = function({_arguments(row=Layout.of(leaves), shared=shared)})[0]
+"""
+    return compile_source(source, name, {"function": compiled.function}, WEIGHTS, compiled.key)

@@ -1,0 +1,76 @@
+"""Checks of what a user gives a step method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+from pytensor.graph.basic import Variable
+
+from pymc_dpsteps.mixture.read import find_allocations
+from pymc_dpsteps.mixture.structure import MixtureError
+
+__all__ = ["changed", "check_option", "check_owned", "data_of", "named_allocation"]
+
+
+def check_option(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    """Refuse a value that is not among the allowed ones."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}; found {value!r}.")
+
+
+def _given(vars: Any) -> list[Variable]:
+    if vars is None:
+        return []
+    return list(vars) if isinstance(vars, list | tuple) else [vars]
+
+
+def _rv_name(model: pm.Model, var: Any) -> str:
+    if isinstance(var, str):
+        return var
+    rv = model.values_to_rvs.get(var, var)
+    return str(rv.name)
+
+
+def named_allocation(model: pm.Model, vars: Any) -> str | None:
+    """Name of the allocation among `vars`, or None to let the model decide."""
+    names = [_rv_name(model, var) for var in _given(vars)]
+    allocations = [rv.name for rv in find_allocations(model) if rv.name in names]
+    if len(allocations) > 1:
+        raise MixtureError(
+            f"One step samples one allocation; found {', '.join(allocations)}. Give each its own "
+            "step."
+        )
+    if allocations:
+        return str(allocations[0])
+    return names[0] if len(names) == 1 else None
+
+
+def check_owned(model: pm.Model, vars: Any, owned: list[Variable]) -> None:
+    """Refuse variables that the step does not update."""
+    names = [_rv_name(model, var) for var in _given(vars)]
+    owned_names = [_rv_name(model, var) for var in owned]
+    if extra := [name for name in names if name not in owned_names]:
+        raise MixtureError(
+            f"This step does not update {', '.join(extra)}; it updates {', '.join(owned_names)}. "
+            "Leave the others to PyMC's step methods."
+        )
+
+
+def data_of(model: pm.Model) -> dict[str, np.ndarray]:
+    """Copies of the model's mutable data."""
+    return {str(v.name): np.array(v.get_value(borrow=True)) for v in model.data_vars if _is_data(v)}
+
+
+def _is_data(variable: Variable) -> bool:
+    return hasattr(variable, "get_value")
+
+
+def changed(data: dict[str, np.ndarray], model: pm.Model) -> bool:
+    """Whether the model's mutable data differ from the copies in `data`."""
+    return any(
+        not np.array_equal(data[str(v.name)], v.get_value(borrow=True), equal_nan=False)
+        for v in model.data_vars
+        if _is_data(v)
+    )
