@@ -129,4 +129,4 @@ def _only_used_by(
     touched: dict[TensorVariable, set[Variable]],
 ) -> bool:
     value = model.rvs_to_values[rv]
-    return not any(value in touched[x] for x in model.basic_RVs if x is not rv and x is not z)
+    return not any(value in met for term, met in touched.items() if term not in (rv, z))

@@ -88,9 +88,9 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
     z_value = model.rvs_to_values[z]
     n_items, n_components = _sizes(z)
 
-    graphs = _with_fixed_shapes(model.logp(vars=model.basic_RVs, sum=False))
-    factors = dict(zip(model.basic_RVs, graphs, strict=True))
-    touched = {rv: set(ancestors([factor])) for rv, factor in factors.items()}
+    terms = model.basic_RVs + model.potentials
+    factors = dict(zip(terms, _with_fixed_shapes(model.logp(vars=terms, sum=False)), strict=True))
+    touched = {term: set(ancestors([factor])) for term, factor in factors.items()}
     kernel_rvs = [rv for rv in model.basic_RVs if rv is not z and z_value in touched[rv]]
     if not kernel_rvs:
         raise MixtureError(f"The allocation {name} indexes nothing. {_LOOKED_FOR}.")
@@ -257,11 +257,9 @@ def _refuse_other_uses(
 ) -> None:
     atom_values = {atom.value_var for atom in atoms}
     atom_rvs = [atom.rv for atom in atoms]
-    for potential, factor in zip(
-        model.potentials, model.logp(vars=model.potentials, sum=False) or [], strict=True
-    ):
+    for potential in model.potentials:
         reached = atom_values.union([model.rvs_to_values[model[name]]])
-        if met := reached.intersection(ancestors([factor])):
+        if met := reached.intersection(touched[potential]):
             raise MixtureError(
                 f"The potential {potential.name} touches {_names(met)}: a factor outside the "
                 "priors and likelihoods cannot be attributed to one item or one component. "

@@ -320,3 +320,19 @@ def test_hyperparameters_of_the_base_measure_by_nuts():
         assert abs(float(draws.mean()) - truth) < 5 * float(draws.std())
         assert float(draws.std()) < prior_sd / 2
     assert abs(float(idata.posterior["m0"].mean()) - centres.mean()) < 0.5
+
+
+def test_a_potential_on_the_concentration_leaves_it_to_pymc():
+    with stick_model() as model:
+        pm.Potential("nudge", -model["alpha"])
+        assert "alpha_log__" not in {v.name for v in dps.Neal8().vars}
+        with pytest.raises(dps.MixtureError, match="concentration='slice'"):
+            dps.Neal8(concentration="slice")
+
+
+def test_a_potential_on_the_weights_makes_their_law_unknown():
+    with stick_model() as model:
+        pm.Potential("nudge", model["w"][0])
+        assert "w_simplex__" not in {v.name for v in dps.BlockedGibbs().vars}
+        with pytest.raises(dps.MixtureError, match="BlockedGibbs"):
+            dps.Neal8()
