@@ -1,8 +1,10 @@
 """Step methods for Dirichlet-process mixtures written as plain PyMC models."""
 
-from pymc_dpsteps import datasets
+from pymc_dpsteps import datasets, diagnostics, plots, predict
+from pymc_dpsteps.diagnostics import summary
 from pymc_dpsteps.distributions import ChineseRestaurantProcess
 from pymc_dpsteps.mixture import MixtureError
+from pymc_dpsteps.sample import sample
 from pymc_dpsteps.steps import BlockedGibbs, Neal8
 
 __all__ = [
@@ -11,5 +13,10 @@ __all__ = [
     "MixtureError",
     "Neal8",
     "datasets",
+    "diagnostics",
+    "plots",
+    "predict",
+    "sample",
+    "summary",
 ]
 __version__ = "0.1.0"

@@ -124,13 +124,11 @@ class Mixture:
     items: dict[Variable, TensorVariable]
     shared: dict[Variable, TensorVariable]
 
-    def owned(
-        self, concentration: Iterable[TensorVariable], *, atoms: bool
-    ) -> list[TensorVariable]:
-        """Variables that a step on this mixture updates, in the model's order."""
+    def owned(self, concentration: Iterable[TensorVariable], *, atoms: bool) -> set[TensorVariable]:
+        """Variables that a step on this mixture updates."""
         owned = {self.allocation, *concentration}
         if atoms:
             owned.update(atom.rv for atom in self.atoms)
         if self.prior.weight_rv is not None:
             owned.add(self.prior.weight_rv)
-        return [rv for rv in self.model.free_RVs if rv in owned]
+        return owned

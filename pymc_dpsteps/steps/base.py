@@ -132,8 +132,8 @@ class MixtureStep(BlockedStep):
         self._read()
         self._check_prior()
         self._compile()
-        owned = self._mixture.owned(self._theta, atoms=self.atoms is not None)
-        self.vars = [self.model.rvs_to_values[self.model[rv.name]] for rv in owned]
+        owned = {rv.name for rv in self._mixture.owned(self._theta, atoms=self.atoms is not None)}
+        self.vars = [self.model.rvs_to_values[rv] for rv in self.model.free_RVs if rv.name in owned]
         check_owned(self.model, vars, self.vars)
         self._check_support()
         self._reset(tune=0, draws=0)

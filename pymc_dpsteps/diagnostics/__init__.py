@@ -1,0 +1,20 @@
+"""What can be said of a result whatever the numbering of its clusters."""
+
+from pymc_dpsteps.diagnostics.convergence import convergence_messages, summary
+from pymc_dpsteps.diagnostics.functionals import partition
+from pymc_dpsteps.diagnostics.partitions import (
+    coclustering,
+    leaf_order,
+    n_clusters,
+    sum_squared_proportions,
+)
+
+__all__ = [
+    "coclustering",
+    "convergence_messages",
+    "leaf_order",
+    "n_clusters",
+    "partition",
+    "sum_squared_proportions",
+    "summary",
+]

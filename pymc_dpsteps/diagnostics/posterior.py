@@ -1,0 +1,119 @@
+"""Evaluate graphs of a model at its posterior draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from numpy.typing import NDArray
+from pymc.model.transform.conditioning import remove_value_transforms
+from pytensor.graph.basic import Variable
+
+from pymc_dpsteps.mixture import Mixture, read_mixture
+
+__all__ = ["draws_of", "evaluate", "posterior_of", "read_untransformed"]
+
+
+def read_untransformed(model: pm.Model, allocation: str | None = None) -> Mixture:
+    """Read a mixture in the space of its variables, not in unconstrained space.
+
+    The value variables, and the placeholders of the atoms, then stand for what a posterior
+    holds: draws can be put in as they are, whatever the transforms of the model.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        The user's model; it is not changed.
+    allocation : str, optional
+        Name of the allocation; needed only where the model has several.
+
+    Returns
+    -------
+    Mixture
+    """
+    return read_mixture(remove_value_transforms(model), allocation)
+
+
+def posterior_of(idata: xr.DataTree) -> xr.Dataset:
+    """Posterior group of a result, as a dataset.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is empty.
+    """
+    if "posterior" not in idata.children:
+        raise ValueError(
+            f"No group 'posterior' among {list(idata.children)}. Give what dps.sample or "
+            "pm.sample returned."
+        )
+    posterior = idata["posterior"].to_dataset()
+    if posterior.sizes.get("chain", 0) * posterior.sizes.get("draw", 0) == 0:
+        raise ValueError("The posterior holds no draws.")
+    return posterior
+
+
+def draws_of(posterior: xr.Dataset, names: Iterable[str]) -> dict[str, NDArray]:
+    """Draws of variables with chains and draws joined to one leading axis.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+        With the dimensions chain and draw.
+    names : iterable of str
+        Names of the variables.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape (S, ...)
+
+    Raises
+    ------
+    ValueError
+        If a variable was not kept.
+    """
+    names = list(names)
+    if missing := [name for name in names if name not in posterior]:
+        raise ValueError(
+            f"The posterior does not hold {', '.join(missing)}. Sample without var_names, or "
+            "list these variables there."
+        )
+    found = {name: posterior[name].transpose("chain", "draw", ...).values for name in names}
+    return {name: x.reshape(-1, *x.shape[2:]) for name, x in found.items()}
+
+
+def evaluate(
+    inputs: Sequence[Variable], outputs: Sequence[Variable], draws: Sequence[NDArray]
+) -> list[NDArray]:
+    """Evaluate graphs at every draw.
+
+    Parameters
+    ----------
+    inputs : sequence of variables
+        Leaves of the graphs; those that are not used are ignored.
+    outputs : sequence of variables
+        Graphs of a fixed shape.
+    draws : sequence of numpy.ndarray, shape (S, ...)
+        Values of the inputs, one after the other along the leading axis. S is at least 1.
+
+    Returns
+    -------
+    list of numpy.ndarray, shape (S, ...)
+        One array per output.
+    """
+    function = pm.compile(list(inputs), list(outputs), on_unused_input="ignore", random_seed=False)
+    columns = [
+        np.ascontiguousarray(x, dtype=v.type.dtype) for v, x in zip(inputs, draws, strict=True)
+    ]
+    function.trust_input = True  # a check of every argument costs more than the evaluation
+    n_draws = len(columns[0])
+    results: list[NDArray] = []
+    for s in range(n_draws):
+        values = function(*[np.asarray(column[s]) for column in columns])
+        if not results:
+            results = [np.empty((n_draws, *np.shape(v)), dtype=v.dtype) for v in values]
+        for result, value in zip(results, values, strict=True):
+            result[s] = value
+    return results

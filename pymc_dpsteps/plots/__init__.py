@@ -1,0 +1,6 @@
+"""Pictures of a fitted mixture. Matplotlib is imported when one is drawn."""
+
+from pymc_dpsteps.plots.coclustering import coclustering
+from pymc_dpsteps.plots.density import density
+
+__all__ = ["coclustering", "density"]

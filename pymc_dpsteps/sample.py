@@ -1,0 +1,139 @@
+"""Sample a mixture with a step that suits it, and judge the result whatever its numbering."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pymc as pm
+import xarray as xr
+from pymc.model import modelcontext
+from pymc.stats.convergence import log_warnings, warn_divergences, warn_treedepth
+
+from pymc_dpsteps.diagnostics.convergence import convergence_messages
+from pymc_dpsteps.diagnostics.functionals import partition
+from pymc_dpsteps.mixture import find_allocations, read_mixture
+from pymc_dpsteps.mixture.structure import PriorKind
+from pymc_dpsteps.steps import BlockedGibbs, Neal8
+
+__all__ = ["sample"]
+
+_log = logging.getLogger("pymc_dpsteps")
+
+# Options of a step, which `pymc.sample` would take for options of NUTS.
+_STEP_OPTIONS = ("atoms", "concentration", "m", "vars")
+
+
+def sample(
+    draws: int = 1000,
+    *,
+    tune: int = 1000,
+    chains: int | None = None,
+    cores: int | None = None,
+    step: Any = None,
+    random_seed: Any = None,
+    model: pm.Model | None = None,
+    return_inferencedata: bool = True,
+    **kwargs: Any,
+) -> Any:
+    """Draw from the posterior of a mixture model, and check convergence.
+
+    Parameters
+    ----------
+    draws : int, default 1000
+        Draws kept per chain.
+    tune : int, default 1000
+        Draws before these, dropped.
+    chains : int, optional
+        Number of chains; 4 by default. They start at partitions drawn from the prior (see the
+        option ``init`` of the steps).
+    cores : int, optional
+        Processes. Default: PyMC's.
+    step : step method or list of step methods, optional
+        Default: for every allocation of the model `Neal8`, or `BlockedGibbs` where the law of
+        the weights is unknown and they cannot be integrated out. Options of a step are given
+        to the step: ``step=dps.Neal8(m=5)``. Variables that no step owns are left to PyMC.
+    random_seed : int, sequence of int or numpy.random.Generator, optional
+        Seed.
+    model : pymc.Model, optional
+        Default: the model in context.
+    return_inferencedata : bool, default True
+        If false, return what `pymc.sample` returns, without functionals and checks.
+    **kwargs
+        Passed to `pymc.sample`. ``compute_convergence_checks`` is false by default, because
+        PyMC's checks look at components by number, which means nothing in a mixture;
+        divergences of NUTS are reported all the same.
+
+    Returns
+    -------
+    xarray.DataTree
+        What `pymc.sample` returns, with one group more, ``partition``: for every draw, the
+        number of clusters, the sum of squared cluster proportions, the log-likelihood and the
+        concentration (see `dps.diagnostics.partition`). `dps.summary` makes a table of it.
+
+    Raises
+    ------
+    MixtureError
+        If the model is not a mixture, or one that the step cannot sample exactly.
+    TypeError
+        If an option of a step is given.
+
+    Notes
+    -----
+    R-hat above 1.01 or an effective sample size below 100 per chain, for any of the functionals
+    that are not constant, is logged as a warning of the logger ``pymc_dpsteps``. Sampling that
+    is interrupted (Ctrl-C) returns the draws made so far.
+    """
+    if given := [name for name in _STEP_OPTIONS if name in kwargs]:
+        options = ", ".join(f"{name}={kwargs[name]!r}" for name in given)
+        raise TypeError(
+            f"dps.sample takes no option {', '.join(given)}; it belongs to a step. Give "
+            f"step=dps.Neal8({options})."
+        )
+    model = modelcontext(model)
+    if step is None:
+        step = _steps_for(model)
+    own_checks = not kwargs.setdefault("compute_convergence_checks", False)
+    result = pm.sample(
+        draws,
+        tune=tune,
+        chains=4 if chains is None else chains,
+        cores=cores,
+        step=step,
+        random_seed=random_seed,
+        model=model,
+        return_inferencedata=return_inferencedata,
+        **kwargs,
+    )
+    if not return_inferencedata:
+        return result
+    quiet = bool(kwargs.get("quiet", False))
+    if own_checks and not quiet:
+        log_warnings(warn_divergences(result) + warn_treedepth(result))
+    return _with_partition(result, model, quiet)
+
+
+def _steps_for(model: pm.Model) -> list[Any]:
+    """Build one step for every allocation."""
+    names = [rv.name for rv in find_allocations(model)]
+    if not names:
+        read_mixture(model)  # says what was looked for
+    steps: list[Any] = []
+    for name in names:
+        kind = read_mixture(model, name).prior.kind
+        step = BlockedGibbs if kind is PriorKind.WEIGHTS else Neal8
+        steps.append(step(name, model=model))
+    return steps
+
+
+def _with_partition(result: xr.DataTree, model: pm.Model, quiet: bool) -> xr.DataTree:
+    """Add the functionals and report on them."""
+    if "posterior" not in result.children or 0 in result["posterior"].sizes.values():
+        _log.warning("No draws were kept: there is nothing to judge.")
+        return result
+    functionals = partition(result, model=model)
+    result["partition"] = xr.DataTree(functionals)
+    if not quiet and functionals.data_vars:
+        for message in convergence_messages(functionals):
+            _log.warning(message)
+    return result
