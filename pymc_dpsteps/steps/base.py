@@ -223,9 +223,10 @@ class MixtureStep(BlockedStep):
         where = np.flatnonzero(~possible)
         raise MixtureError(
             f"The data of {', '.join(self._mixture.kernel_names)} at {len(where)} items (first: "
-            f"{where[:5].tolist()}) have density zero, or none, under {_SUPPORT_DRAWS:,} draws of the "
-            "atoms from their prior: the observations are outside the support of the likelihood, or "
-            "the prior is far from them. Check the data's range, units and the priors."
+            f"{where[:5].tolist()}) have density zero, or none, under {_SUPPORT_DRAWS:,} draws of "
+            "the atoms from their prior: the observations are outside the support of the "
+            "likelihood, or the prior is far from them. Check the data's range, units and the "
+            "priors."
         )
 
     # PyMC's interface ------------------------------------------------------------------------
