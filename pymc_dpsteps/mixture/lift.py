@@ -43,6 +43,7 @@ from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.extra_ops import CumOp
 from pytensor.tensor.math import All, Dot
+from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.subtensor import (
     AdvancedIncSubtensor,
     AdvancedSubtensor,
@@ -257,6 +258,15 @@ def _advanced_subtensor(lift: Lifter, node: Apply, axis: Axis) -> Any:
     first, *rest = indices_from_subtensor(index_inputs, node.op.idx_list)
     if _is_full_slice(first):
         return lift.take(x, axis)[tuple(_map_index(r, lift.whole) for r in rest)]
+    if isinstance(first, slice):
+        raise LiftError(f"{_node(node.out)} picks other elements of the leading axis")
+
+    def along(index: Variable, axis: Axis) -> Any:
+        return lift.take(index, axis) if index.ndim == first.ndim else lift.whole(index)
+
+    if _counts_rows(first, x):  # x[arange(N), j]: row i of x, and j[i] within it
+        row = lift.take(x, axis)
+        return row[tuple(_map_index(r, lambda index: along(index, axis)) for r in rest)]
     if axis is Axis.COMPONENT or lift.depends_on_allocation(x):
         raise LiftError(f"{_node(node.out)} picks other elements of the leading axis")
     if _strip_cast(first) is not lift.allocation:
@@ -268,11 +278,20 @@ def _advanced_subtensor(lift: Lifter, node: Apply, axis: Axis) -> Any:
     row = lift.take(x, Axis.COMPONENT)
     if not rest:
         return row
+    return row[tuple(_map_index(r, lambda index: along(index, Axis.ITEM)) for r in rest)]
 
-    def item_index(index: Variable) -> Any:
-        return lift.take(index, Axis.ITEM) if index.ndim == 1 else lift.whole(index)
 
-    return row[tuple(_map_index(r, item_index) for r in rest)]
+def _specify_shape(lift: Lifter, node: Apply, axis: Axis) -> Any:
+    return lift.take(node.inputs[0], axis)
+
+
+def _counts_rows(index: Variable, x: Variable) -> bool:
+    """Whether `index` is the constant 0, 1, 2, … along the leading axis of `x`."""
+    if any(not isinstance(v, Constant) for v in ancestors([index]) if v.owner is None):
+        return False
+    value = np.asarray(index.eval())
+    rows = np.arange(x.type.shape[0] or 0)
+    return value.shape[:1] == rows.shape and np.array_equal(value.ravel(), rows)
 
 
 def _subtensor(lift: Lifter, node: Apply, axis: Axis) -> Any:
@@ -335,6 +354,7 @@ _RULES: tuple[tuple[Any, _Rule], ...] = (
     (CAReduce, _reduce),
     (CheckAndRaise, _check),
     (Alloc, _alloc),
+    (SpecifyShape, _specify_shape),
     (AdvancedSubtensor, _advanced_subtensor),
     (Subtensor, _subtensor),
     (AdvancedIncSubtensor | IncSubtensor, _inc_subtensor),
