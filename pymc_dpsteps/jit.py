@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 from pytensor import config
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
-__all__ = ["address_of", "compile_source", "function_at", "njit"]
+__all__ = ["address_of", "compile_source", "function_at", "njit", "njit_inline"]
 
 
 @cache
@@ -39,6 +39,11 @@ def njit(function: Callable[..., Any]) -> Any:
     key = f"{_package_key()}:{function.__module__}.{function.__qualname__}"
     CACHED_SRC_FUNCTIONS[function] = sha256(key.encode()).hexdigest()
     return numba.njit(cache=config.numba__cache, error_model="numpy")(function)
+
+
+def njit_inline(function: Callable[..., Any]) -> Any:
+    """Compile a small function into its callers: a state of many arrays is dear to pass."""
+    return numba.njit(forceinline=True, error_model="numpy")(function)
 
 
 def compile_source(

@@ -7,7 +7,7 @@ are redrawn given the allocation right after.
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_inline
 from pymc_dpsteps.steps.state import (
     State,
     choose_slot_of,
@@ -202,63 +202,98 @@ def group(state: State) -> None:
     starts[0] = 0
 
 
+@njit_inline
+def _log_target(x: np.ndarray, members: np.ndarray, state: State) -> float:
+    """Log density of one component's atoms given its members or, with none, of theta given z.
+
+    A branch, and not a function argument: numba cannot cache a function that is passed one.
+    """
+    if len(members) > 0:
+        return log_posterior_of(state)(
+            x, members, len(members), state.items, state.shared, state.scratch
+        )
+    log_prior = concentration_of(state)(x, state.shared, state.parameters)
+    if not log_prior > -np.inf:
+        return -np.inf
+    result = log_prior + log_prob_of(state)(state.counts, state.n_active[0], state.parameters)
+    return result if result == result else -np.inf
+
+
+@njit
+def slice_coordinate(
+    rng: np.random.Generator,
+    x: np.ndarray,
+    q: int,
+    width: float,
+    current: float,
+    members: np.ndarray,
+    state: State,
+) -> tuple[float, int]:
+    """Univariate slice sampling of x[q] in place; `current` is the log target at x.
+
+    Stepping out with at most 1,000 steps, and shrinkage (Neal 2003, Figures 3 and 5). Returns the
+    log density at the new point and the number of its evaluations.
+    """
+    old = x[q]
+    level = current - rng.standard_exponential()
+    left = old - width * rng.random()
+    right = left + width
+    steps_left = int(rng.random() * _MAX_STEPS_OUT)
+    steps_right = _MAX_STEPS_OUT - 1 - steps_left
+    evaluations = 0
+    x[q] = left
+    while steps_left > 0:
+        evaluations += 1
+        if _log_target(x, members, state) <= level:
+            break
+        x[q] -= width
+        steps_left -= 1
+    left = x[q]
+    x[q] = right
+    while steps_right > 0:
+        evaluations += 1
+        if _log_target(x, members, state) <= level:
+            break
+        x[q] += width
+        steps_right -= 1
+    right = x[q]
+    while True:
+        x[q] = left + (right - left) * rng.random()
+        current = _log_target(x, members, state)
+        evaluations += 1
+        if current > level or x[q] == old:
+            return current, evaluations
+        if x[q] < old:
+            left = x[q]
+        else:
+            right = x[q]
+
+
 @njit
 def update_atoms(rng: np.random.Generator, state: State) -> int:
-    """Univariate slice sampling of every coordinate of every occupied slot's atoms.
+    """Slice sampling, in value space, of every coordinate of the atoms of occupied slots.
 
-    Stepping out with at most 1,000 steps, and shrinkage (Neal 2003, Figures 3 and 5), in value
-    space. Returns the number of density evaluations.
+    Returns the number of density evaluations.
     """
     group(state)
-    log_posterior = log_posterior_of(state)
-    items, shared, scratch = state.items, state.shared, state.scratch
     evaluations = 0
     state.moves[:] = 0.0
     for a in range(state.n_active[0]):
         k = state.active[a]
         value = state.values[k]
         members = state.members[state.starts[k] : state.starts[k + 1]]
-        n = len(members)
-        current = log_posterior(value, members, n, items, shared, scratch)
+        current = _log_target(value, members, state)
         evaluations += 1
         if not current > -np.inf:
             continue
         for q in range(len(value)):
             old = value[q]
-            width = state.widths[q]
-            level = current - rng.standard_exponential()
-            left = old - width * rng.random()
-            right = left + width
-            steps_left = int(rng.random() * _MAX_STEPS_OUT)
-            steps_right = _MAX_STEPS_OUT - 1 - steps_left
-            value[q] = left
-            while steps_left > 0:
-                evaluations += 1
-                if log_posterior(value, members, n, items, shared, scratch) <= level:
-                    break
-                value[q] -= width
-                steps_left -= 1
-            left = value[q]
-            value[q] = right
-            while steps_right > 0:
-                evaluations += 1
-                if log_posterior(value, members, n, items, shared, scratch) <= level:
-                    break
-                value[q] += width
-                steps_right -= 1
-            right = value[q]
-            while True:
-                value[q] = left + (right - left) * rng.random()
-                current = log_posterior(value, members, n, items, shared, scratch)
-                evaluations += 1
-                if current > level or value[q] == old:
-                    break
-                if value[q] < old:
-                    left = value[q]
-                else:
-                    right = value[q]
+            current, cost = slice_coordinate(
+                rng, value, q, state.widths[q], current, members, state
+            )
+            evaluations += cost
             state.moves[q] += abs(value[q] - old) / state.n_active[0]
-        derive_of(state)(state.values, k, k + 1, shared, state.columns)
+        derive_of(state)(state.values, k, k + 1, state.shared, state.columns)
     return evaluations
 
 
@@ -276,54 +311,20 @@ def redraw_empty(rng: np.random.Generator, state: State) -> None:
 
 
 @njit
-def _log_concentration(state: State) -> float:
-    log_prior = concentration_of(state)(state.theta, state.shared, state.parameters)
-    if not log_prior > -np.inf:
-        return -np.inf
-    result = log_prior + log_prob_of(state)(state.counts, state.n_active[0], state.parameters)
-    return result if result == result else -np.inf
-
-
-@njit
 def update_concentration(rng: np.random.Generator, state: State) -> int:
     """Slice sampling of alpha (and discount) in value space given z, the weights integrated out.
 
-    Valid for any prior; the density is p(alpha) p(z | alpha). Returns the number of evaluations.
+    Valid for any prior; the density is p(alpha) p(z | alpha). Leaves the urn's parameters at the
+    new values. Returns the number of evaluations.
     """
-    theta = state.theta
     evaluations = 1
-    current = _log_concentration(state)
+    nobody = state.members[:0]
+    current = _log_target(state.theta, nobody, state)
     if not current > -np.inf:
         return evaluations
-    for t in range(len(theta)):
-        old = theta[t]
-        level = current - rng.standard_exponential()
-        left = old - rng.random()
-        right = left + 1.0
-        steps_left = int(rng.random() * _MAX_STEPS_OUT)
-        steps_right = _MAX_STEPS_OUT - 1 - steps_left
-        theta[t] = left
-        while steps_left > 0 and _log_concentration(state) > level:
-            theta[t] -= 1.0
-            steps_left -= 1
-            evaluations += 1
-        left = theta[t]
-        theta[t] = right
-        while steps_right > 0 and _log_concentration(state) > level:
-            theta[t] += 1.0
-            steps_right -= 1
-            evaluations += 1
-        right = theta[t]
-        while True:
-            theta[t] = left + (right - left) * rng.random()
-            current = _log_concentration(state)
-            evaluations += 1
-            if current > level or theta[t] == old:
-                break
-            if theta[t] < old:
-                left = theta[t]
-            else:
-                right = theta[t]
+    for t in range(len(state.theta)):
+        current, cost = slice_coordinate(rng, state.theta, t, 1.0, current, nobody, state)
+        evaluations += cost
     return evaluations
 
 
