@@ -16,6 +16,8 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_dpsteps.mixture.rules import is_constant
+
 __all__ = ["Leaves", "cut", "hoist"]
 
 Leaves = dict[Variable, TensorVariable]
@@ -47,12 +49,12 @@ def cut(
     stack, seen = list(graphs), set()
     while stack:
         x = stack.pop()
-        if x in seen or x in keep or isinstance(x, Constant) or not isinstance(x, TensorVariable):
+        if x in seen or x in keep or isinstance(x, Constant):
             continue
         seen.add(x)
-        if depends(x):
+        if depends(x) or not isinstance(x, TensorVariable):  # an index is a PyTensor scalar
             stack.extend(x.owner.inputs if x.owner is not None else [])
-        elif not _is_constant(x) and not (keep and _only_of(x, keep)):
+        elif not is_constant(x) and not (keep and _only_of(x, keep)):
             if x not in leaves:
                 leaves[x] = pt.tensor(name=x.name, shape=x.type.shape, dtype=x.type.dtype)
             replace[x] = leaves[x]
@@ -72,10 +74,6 @@ def hoist(graphs: Sequence[Variable], varying: set[Variable], hoisted: Leaves) -
         else:
             hoisted[source] = leaf
     return list(clone_replace(result, merged)) if merged else result
-
-
-def _is_constant(x: Variable) -> bool:
-    return all(isinstance(v, Constant) for v in ancestors([x]) if v.owner is None)
 
 
 def _only_of(x: Variable, leaves: set[TensorVariable]) -> bool:

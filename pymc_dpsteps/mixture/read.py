@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from pymc.distributions.distribution import PartialObservedRV
 from pymc.model.transform.optimization import freeze_dims_and_data
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.replace import clone_replace
@@ -18,8 +17,9 @@ from pytensor.tensor.subtensor import AdvancedSubtensor
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.distributions.crp import ChineseRestaurantProcessRV
-from pymc_dpsteps.mixture.lift import Axis, Lifter, LiftError
+from pymc_dpsteps.mixture.lift import Lifter
 from pymc_dpsteps.mixture.prior import read_concentration, read_prior
+from pymc_dpsteps.mixture.rules import Axis, ComponentError, LiftError
 from pymc_dpsteps.mixture.structure import AllocationPrior, Atom, Mixture, MixtureError
 
 __all__ = ["find_allocations", "read_mixture"]
@@ -97,7 +97,9 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
     _refuse_nan(model, kernel_rvs)
 
     lifter = Lifter(z_value, model.value_vars, n_components)
-    log_kernel = pt.add(*[_lift_kernel(lifter, rv, factors[rv], n_items) for rv in kernel_rvs])
+    log_kernel = pt.add(
+        *[_lift_kernel(lifter, model, rv, factors[rv], n_items) for rv in kernel_rvs]
+    )
     if not lifter.indexed:
         raise MixtureError(
             f"The allocation {name} enters {_names(kernel_rvs)} but indexes nothing there. "
@@ -196,7 +198,7 @@ def _sizes(z: TensorVariable) -> tuple[int, int]:
 
 
 def _lift_kernel(
-    lifter: Lifter, rv: TensorVariable, factor: TensorVariable, n_items: int
+    lifter: Lifter, model: pm.Model, rv: TensorVariable, factor: TensorVariable, n_items: int
 ) -> TensorVariable:
     if factor.ndim == 0 or factor.type.shape[0] != n_items:
         raise MixtureError(
@@ -207,6 +209,13 @@ def _lift_kernel(
         )
     try:
         return _sum_all(lifter.take(factor, Axis.ITEM))
+    except ComponentError as error:
+        values = lifter.value_vars.intersection(ancestors([error.indexed]))
+        raise MixtureError(
+            f"The atoms {_rv_names(model, values)} that {rv.name} indexes are not one independent "
+            f"value per component: {error}. Give one row per slot, in no order, and no other "
+            "constraint across components."
+        ) from error
     except LiftError as error:
         raise MixtureError(
             f"The density of {rv.name} for one item cannot be separated: {error}. Element i of a "
@@ -261,23 +270,24 @@ def _refuse_other_uses(
         reached = atom_values.union([model.rvs_to_values[model[name]]])
         if met := reached.intersection(touched[potential]):
             raise MixtureError(
-                f"The potential {potential.name} touches {_names(met)}: a factor outside the "
-                "priors and likelihoods cannot be attributed to one item or one component. "
-                "Write it as a likelihood term or into the atoms' prior (pm.CustomDist)."
+                f"The potential {potential.name} touches {_rv_names(model, met)}: a factor "
+                "outside the priors and likelihoods cannot be attributed to one item or one "
+                "component. Write it as a likelihood term or into the atoms' prior (pm.CustomDist)."
             )
     for rv in model.basic_RVs:
         if rv in kernel_rvs or rv in atom_rvs:
             continue
         if met := atom_values.intersection(touched[rv]):
             raise MixtureError(
-                f"{rv.name} uses the atoms {_names(met)} without the allocation {name}: only "
-                f"kernel terms, which index atoms by {name}, may depend on them."
+                f"{rv.name} uses the atoms {_rv_names(model, met)} without the allocation {name}: "
+                f"only kernel terms, which index atoms by {name}, may depend on them."
             )
     loose = atom_values.intersection(ancestors([*lifter.items, *lifter.shared]))
     if loose:
         raise MixtureError(
-            f"{_names(kernel_rvs)} or the atoms' prior use {_names(loose)} for all components at "
-            f"once, not row by row through {name}: the components are not independent."
+            f"{_names(kernel_rvs)} or the atoms' prior use {_rv_names(model, loose)} for all "
+            f"components at once, not row by row through {name}: the components are not "
+            "independent."
         )
     weight_value = None if prior.weight_rv is None else model.rvs_to_values[prior.weight_rv]
     if weight_value in set(ancestors([*lifter.items, *lifter.shared])):
@@ -285,24 +295,33 @@ def _refuse_other_uses(
 
 
 def _refuse_missing(model: pm.Model) -> None:
-    for rv in model.basic_RVs:
-        if isinstance(rv.owner.op, PartialObservedRV):
+    """PyMC splits a variable with missing data in two, ``y_observed`` and ``y_unobserved``."""
+    for rv in model.free_RVs:
+        name = rv.name.removesuffix("_unobserved")
+        if name != rv.name and f"{name}_observed" in model.named_vars:
             raise MixtureError(
-                f"{rv.name} comes from data with missing values (NaN or masked). Missing entries "
+                f"{name} comes from data with missing values (NaN or masked). Missing entries "
                 "are not supported: drop these items, or impute them first."
             )
 
 
 def _refuse_nan(model: pm.Model, kernel_rvs: list[TensorVariable]) -> None:
     for rv in kernel_rvs:
-        value = model.rvs_to_values[rv]
-        if isinstance(value, Constant) and np.isnan(value.data).any():
-            where = np.flatnonzero(np.isnan(value.data).reshape(len(value.data), -1).any(axis=1))
-            raise MixtureError(
-                f"The data of {rv.name} hold NaN at {len(where)} items (first: {where[:5]}). "
-                "Drop these items, or impute them first."
-            )
+        for x in ancestors([model.rvs_to_values[rv]]):
+            if not isinstance(x, Constant) or np.asarray(x.data).dtype.kind != "f" or x.ndim == 0:
+                continue
+            missing = np.isnan(np.ma.filled(x.data, np.nan)).reshape(len(x.data), -1).any(axis=1)
+            if missing.any():
+                raise MixtureError(
+                    f"The data of {rv.name} hold NaN at {missing.sum()} items (first: "
+                    f"{np.flatnonzero(missing)[:5].tolist()}). Check the data: drop these items, "
+                    "or impute them first."
+                )
 
 
 def _names(variables: Iterable[Variable]) -> str:
     return ", ".join(sorted(str(v.name) for v in variables))
+
+
+def _rv_names(model: pm.Model, values: Iterable[Variable]) -> str:
+    return _names(model.values_to_rvs[value] for value in values)

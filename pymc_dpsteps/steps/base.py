@@ -216,7 +216,14 @@ class MixtureStep(BlockedStep):
         state, rng = self._state, np.random.default_rng(0)
         possible = np.zeros(len(state.z), dtype=bool)
         for _ in range(-(-_SUPPORT_DRAWS // self._pool_size())):
-            fill_pool(rng, state)
+            try:
+                fill_pool(rng, state)
+            except NotImplementedError as error:
+                names = ", ".join(atom.rv.name for atom in self._mixture.atoms)
+                raise MixtureError(
+                    f"The prior of the atoms {names} cannot be drawn from: {error}. The base "
+                    "measure must be a proper prior, and a pm.CustomDist needs random=."
+                ) from error
             mark_possible(state, possible)
             if possible.all():
                 return
@@ -225,8 +232,8 @@ class MixtureStep(BlockedStep):
             f"The data of {', '.join(self._mixture.kernel_names)} at {len(where)} items (first: "
             f"{where[:5].tolist()}) have density zero, or none, under {_SUPPORT_DRAWS:,} draws of "
             "the atoms from their prior: the observations are outside the support of the "
-            "likelihood, or the prior is far from them. Check the data's range, units and the "
-            "priors."
+            "likelihood or not numbers, or the prior is far from them. Check the data's range, "
+            "units and the priors."
         )
 
     # PyMC's interface ------------------------------------------------------------------------
