@@ -45,12 +45,14 @@ def find_allocations(model: pm.Model) -> list[TensorVariable]:
         In the order of the model's free variables; empty when the model is not a mixture.
     """
     graph = list(ancestors(model.basic_RVs + model.deterministics + model.potentials))
-    used_as_index = {
+    indices = [
         index
         for x in graph
         if x.owner is not None and isinstance(x.owner.op, AdvancedSubtensor)
         for index in x.owner.inputs[1:]
-    }
+    ]
+    # z itself, or a function of it such as z[group], which is refused later with its reason.
+    used_as_index = set(ancestors(indices, blockers=set(model.basic_RVs)))
     return [rv for rv in model.free_RVs if _is_label_vector(rv) and rv in used_as_index]
 
 
@@ -202,9 +204,9 @@ def _lift_kernel(
 ) -> TensorVariable:
     if factor.ndim == 0 or factor.type.shape[0] != n_items:
         raise MixtureError(
-            f"{rv.name} has a log-density of shape {factor.type.shape}, but the allocation has "
-            f"{n_items} items: its leading axis must be the items, one independent observation "
-            "each. A likelihood that sums over items or joins several in one density (a time "
+            f"{rv.name} has a log-density of shape {factor.type.shape}, but the allocation "
+            f"{lifter.allocation.name} has {n_items} items: its leading axis must be the items, "
+            "one independent observation each. A likelihood that sums over items or joins several in one density (a time "
             "series, a multivariate normal over all items) cannot be sampled item by item."
         )
     try:
@@ -238,8 +240,10 @@ def _lift_base(
                 "Sum it out of the likelihood or give it a continuous prior."
             )
         try:
+            if factors[rv].ndim == 0:
+                raise LiftError("its density is one number for all components together")
             log_base = log_base + _sum_all(lifter.take(factors[rv], Axis.COMPONENT))
-        except (LiftError, IndexError) as error:
+        except LiftError as error:
             raise MixtureError(
                 f"The atom {rv.name} is not independent and identically distributed over its "
                 f"leading (component) axis: {error}. The base measure G0 must be the same for "

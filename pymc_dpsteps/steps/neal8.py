@@ -12,6 +12,7 @@ needs its atoms during the sweep, so labels and auxiliaries stay apart.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,8 @@ class Neal8(MixtureStep):
     name = "neal8"
 
     def __init__(self, vars: Any = None, *, m: int = 3, **kwargs: Any) -> None:
-        if isinstance(m, bool) or int(m) != m or m < 1:
+        whole = isinstance(m, Real) and not isinstance(m, bool) and float(m).is_integer()
+        if not whole or m < 1:
             raise ValueError(
                 f"Neal8: m is the number of auxiliary components; found {m!r}, "
                 "expected an integer of at least 1."

@@ -56,7 +56,7 @@ def test_ordered_atoms():
         ordered = pm.distributions.transforms.ordered
         normal_with(pm.Normal("mu", 0, 1, shape=K, transform=ordered, initval=np.arange(K)))
 
-    assert_refused(declare, "mu", "order")
+    assert_refused(declare, "y", "mu", "in no order", "one row per slot")
 
 
 def test_a_random_walk_over_components():
@@ -187,13 +187,16 @@ def test_items_that_are_not_the_leading_axis():
     assert_refused(declare, "y", "(3, 6)", "its leading axis must be the items")
 
 
-@pytest.mark.parametrize("n_items", [3, N])
-def test_an_allocation_of_groups(n_items):
+@pytest.mark.parametrize(
+    ("n_items", "reason"),
+    [(3, "its leading axis must be the items"), (N, "indexes by a function of z")],
+)
+def test_an_allocation_of_groups(n_items, reason):
     def declare():
         mu, z = pm.Normal("mu", 0, 1, shape=K), crp(n_items=n_items)
         pm.Normal("y", mu[z[np.array([0, 0, 1, 1, 2, 2])]], 1, observed=Y)
 
-    assert_refused(declare, "z", "indexes the leading axis of the atoms")
+    assert_refused(declare, "y", "z", reason)
 
 
 def test_a_kernel_that_depends_on_the_weights():
@@ -320,7 +323,7 @@ def test_missing_data_that_pymc_would_impute():
             warnings.simplefilter("ignore")
             pm.Normal("y", mu[crp()], 1, observed=np.where(np.arange(N) == 2, np.nan, Y))
 
-    assert_refused(declare, "missing values", "drop these items")
+    assert_refused(declare, "y", "missing values", "drop these items")
 
 
 def nan_in_data(where):
@@ -333,13 +336,9 @@ def nan_in_data(where):
     pm.set_data({"data": np.where(np.arange(N) == 2, np.nan, Y)})  # pm.Data itself refuses NaN
 
 
-@pytest.mark.parametrize("where", ["observations", "covariate"])
-def test_nan_in_mutable_data(where):
-    assert_refused(lambda: nan_in_data(where), "y", "[2]", "Check the data")
-
-
-def test_nan_in_mutable_data_is_called_nan():
-    assert_refused(lambda: nan_in_data("observations"), "NaN")
+@pytest.mark.parametrize(("where", "what"), [("observations", "NaN"), ("covariate", "not numbers")])
+def test_nan_in_mutable_data(where, what):
+    assert_refused(lambda: nan_in_data(where), "y", what, "[2]", "Check the data")
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.inf])
