@@ -25,7 +25,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace, vectorize_graph
-from pytensor.graph.traversal import ancestors, walk
+from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.jit import address_of
@@ -147,13 +147,9 @@ def _base_draws(mixture: Mixture, hoisted: Leaves) -> tuple[list[Any], list[Tens
         transform = model.rvs_to_transforms[rv]
         draws.append(rv if transform is None else transform.forward(rv, *rv.owner.inputs))
 
-    def parents(x: Variable) -> list[Variable] | None:
-        is_hyper = x in model.basic_RVs and x not in atom_rvs
-        return None if is_hyper or x.owner is None else list(x.owner.inputs)
-
-    hyper = [x for x in walk(draws, parents) if x in model.basic_RVs and x not in atom_rvs]
+    hyper = set(model.basic_RVs).difference(atom_rvs)
     leaves: dict[Variable, TensorVariable] = {}
-    for rv in hyper:
+    for rv in [x for x in ancestors(draws, blockers=hyper) if x in hyper]:
         (source,) = model.replace_rvs_by_values([rv])
         leaf = hoisted.get(source)
         if leaf is None:

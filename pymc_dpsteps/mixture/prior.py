@@ -10,6 +10,7 @@ import pytensor
 import pytensor.tensor as pt
 from pymc.distributions.multivariate import StickBreakingWeightsRV
 from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors
 from pytensor.tensor.elemwise import DimShuffle
 from pytensor.tensor.random.basic import BetaRV, DirichletRV
 from pytensor.tensor.variable import TensorVariable
@@ -96,10 +97,11 @@ def read_concentration(
 ) -> tuple[TensorVariable, ...]:
     """Scalar variables that the data reach through the allocation's prior alone."""
     child = z if prior.weight_rv is None else prior.weight_rv
+    parents = _random_parents([prior.parameters], model)
     return tuple(
         rv
         for rv in model.free_RVs
-        if rv in _random_parents([prior.parameters], model)
+        if rv in parents
         and rv.ndim == 0
         and np.dtype(rv.dtype).kind == "f"
         and _only_used_by(model, rv, child, touched)
@@ -108,18 +110,8 @@ def read_concentration(
 
 def _random_parents(graphs: Iterable[Variable], model: pm.Model) -> list[TensorVariable]:
     """Random variables met first on the way from `graphs` to the leaves."""
-    found: list[TensorVariable] = []
-    stack, seen = list(graphs), set()
-    while stack:
-        x = stack.pop()
-        if x in seen:
-            continue
-        seen.add(x)
-        if x in model.basic_RVs:
-            found.append(x)
-        elif x.owner is not None:
-            stack.extend(x.owner.inputs)
-    return found
+    variables = set(model.basic_RVs)
+    return [x for x in ancestors(graphs, blockers=variables) if x in variables]
 
 
 def _only_used_by(

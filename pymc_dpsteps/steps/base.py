@@ -166,8 +166,6 @@ class MixtureStep(BlockedStep):
                 "scalar concentration parameter of its own with a prior. Use 'auto'."
             )
         self._theta: tuple[TensorVariable, ...] = () if self.concentration is None else found
-        if self._mixture.prior.kind is PriorKind.WEIGHTS:
-            self._theta = ()
 
     def _compile(self) -> None:
         mixture = self._mixture
