@@ -8,6 +8,7 @@ signature, turned back into a callable by `function_at`. A call through an addre
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -22,21 +23,49 @@ from numba.extending import intrinsic
 from pytensor import config
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
-__all__ = ["address_of", "compile_source", "function_at", "njit", "njit_inline"]
+__all__ = ["address_of", "compile_source", "function_at", "njit", "njit_inline", "source_key"]
 
 
 @cache
-def _package_key() -> str:
-    """Hash of the package's source: numba's own cache misses changes in called functions."""
+def _sources(module: str) -> frozenset[Path]:
+    """Files of a module of this package and of all that it imports from the package."""
+    found: set[Path] = set()
+    pending = {module}
+    while pending:
+        path = _file_of(pending.pop())
+        if path is None or path in found:
+            continue
+        found.add(path)
+        for base, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
+            pending.add(base)
+            pending.update(f"{base}.{name}" for name in re.findall(r"\w+", names))
+    return frozenset(found)
+
+
+_IMPORT = re.compile(r"^from (pymc_dpsteps[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
+
+
+def _file_of(module: str) -> Path | None:
+    path = Path(__file__).parents[1].joinpath(*module.split("."))
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
+
+
+@cache
+def source_key(module: str) -> str:
+    """Hash of the source that a function of `module` can reach.
+
+    Numba's own key misses changes in called functions. A function can call what its module
+    imports, and the package imports from itself by ``from pymc_dpsteps.… import`` only.
+    """
     digest = sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(_sources(module)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
 def njit(function: Callable[..., Any]) -> Any:
-    """Compile lazily with numba, cached on disk until any file of the package changes."""
-    key = f"{_package_key()}:{function.__module__}.{function.__qualname__}"
+    """Compile lazily with numba, cached on disk until any source it can reach changes."""
+    key = f"{source_key(function.__module__)}:{function.__module__}.{function.__qualname__}"
     CACHED_SRC_FUNCTIONS[function] = sha256(key.encode()).hexdigest()
     return numba.njit(cache=config.numba__cache, error_model="numpy")(function)
 

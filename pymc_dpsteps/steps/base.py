@@ -96,6 +96,8 @@ class MixtureStep(BlockedStep):
     """
 
     default_blocked = True
+    # Whether an iteration ends with the atoms of all occupied components given their items.
+    updates_atoms: ClassVar[bool] = True
     stats_dtypes_shapes: ClassVar[dict] = {
         "n_clusters": (np.int64, []),
         "largest_cluster": (np.int64, []),
@@ -189,7 +191,7 @@ class MixtureStep(BlockedStep):
         )
         self._rest = (
             self._urn is not None and not self._urn.exchangeable,
-            self.atoms is not None,
+            self.atoms is not None and self.updates_atoms,
             0 if weight_rv is None else 2 if mixture.prior.by_sticks else 1,
         )
         self._slices: list[tuple[str, slice, tuple[int, ...]]] = []
