@@ -5,13 +5,26 @@ from pymc_dpsteps.diagnostics import summary
 from pymc_dpsteps.distributions import ChineseRestaurantProcess
 from pymc_dpsteps.mixture import MixtureError
 from pymc_dpsteps.sample import sample
-from pymc_dpsteps.steps import BlockedGibbs, Neal8
+from pymc_dpsteps.steps import (
+    BlockedGibbs,
+    ImportanceConditional,
+    Neal1,
+    Neal2,
+    Neal3,
+    Neal8,
+    SliceGibbs,
+)
 
 __all__ = [
     "BlockedGibbs",
     "ChineseRestaurantProcess",
+    "ImportanceConditional",
     "MixtureError",
+    "Neal1",
+    "Neal2",
+    "Neal3",
     "Neal8",
+    "SliceGibbs",
     "datasets",
     "diagnostics",
     "plots",

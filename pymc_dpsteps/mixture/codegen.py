@@ -33,6 +33,7 @@ __all__ = [
     "LOG_POSTERIOR",
     "WEIGHTS",
     "WEIGHT_VALUE",
+    "Compiled",
     "Layout",
     "compile_concentration",
     "compile_derive",
@@ -41,6 +42,8 @@ __all__ = [
     "compile_log_posterior",
     "compile_vector",
     "funcify",
+    "read_all",
+    "write_values",
 ]
 
 _ROW = float64[::1]
@@ -133,20 +136,20 @@ def _read(row: str, offset: int, shape: tuple[int, ...]) -> str:
     return part if len(shape) == 1 else f"{part}.reshape(({dims}))"
 
 
-def _write_columns(columns: Layout, indent: int) -> str:
-    """Source code that stores `result`, one entry per leaf, in the vector named ``column``."""
+def write_values(row: str, layout: Layout, leaves: Sequence[TensorVariable], indent: int) -> str:
+    """Source code that stores `result`, one entry for each of `leaves`, in a packed vector."""
     lines = []
-    for j, (leaf, offset) in enumerate(zip(columns.leaves, columns.offsets, strict=True)):
-        width = prod(leaf.type.shape)
+    for j, leaf in enumerate(leaves):
+        offset, width = layout.offsets[layout.leaves.index(leaf)], prod(leaf.type.shape)
         if leaf.ndim == 0:
-            lines.append(f"column[{offset}] = result[{j}]")
+            lines.append(f"{row}[{offset}] = result[{j}]")
         else:
             flat = f"np.ascontiguousarray(result[{j}]).reshape({width})"
-            lines.append(f"column[{offset}:{offset + width}] = {flat}")
+            lines.append(f"{row}[{offset}:{offset + width}] = {flat}")
     return "\n".join(" " * indent + line for line in lines)
 
 
-def _arguments(**rows: Layout) -> str:
+def read_all(**rows: Layout) -> str:
     """Arguments of a compiled graph: all leaves of each packed row, in order."""
     return ", ".join(
         layout.read(row, leaf) for row, layout in rows.items() for leaf in layout.leaves
@@ -155,7 +158,7 @@ def _arguments(**rows: Layout) -> str:
 
 def compile_kernel(kernel: Compiled, items: Layout, columns: Layout, shared: Layout) -> Any:
     """Compile log F of one item under several rows of atoms (KERNEL)."""
-    arguments = _arguments(item=items, column=columns, shared=shared)
+    arguments = read_all(item=items, column=columns, shared=shared)
     source = f"""
 def kernel(i, rows, n, items, columns, shared, out):
     item = items[i]
@@ -176,8 +179,8 @@ def derive(values, first, last, shared, columns):
     for k in range(first, last):
         value = values[k]
         column = columns[k]
-        result = function({_arguments(value=values, shared=shared)})
-{_write_columns(columns, indent=8)}
+        result = function({read_all(value=values, shared=shared)})
+{write_values("column", columns, columns.leaves, indent=8)}
 """
     names = {"function": compiled.function, "np": np}
     return compile_source(source, "derive", names, DERIVE, compiled.key)
@@ -193,15 +196,15 @@ def compile_log_posterior(
 ) -> Any:
     """Compile log g0 plus log F of a cluster's items: what atom updates sample (LOG_POSTERIOR)."""
     row = funcify((*values.leaves, *shared.leaves), row_graphs)
-    arguments = _arguments(item=items, column=columns, shared=shared)
+    arguments = read_all(item=items, column=columns, shared=shared)
     source = f"""
 def log_posterior(value, members, n, items, shared, scratch):
-    result = row_function({_arguments(value=values, shared=shared)})
+    result = row_function({read_all(value=values, shared=shared)})
     total = result[{len(row_graphs) - 1}]
     if not total > -np.inf:
         return -np.inf
     column = scratch[0]
-{_write_columns(columns, indent=4)}
+{write_values("column", columns, columns.leaves, indent=4)}
     for j in range(n):
         item = items[members[j]]
         total += kernel_function({arguments})[0]
@@ -253,7 +256,7 @@ def compile_concentration(
     compiled = funcify((*theta, *shared.leaves), [log_prior, parameters])
     source = f"""
 def concentration(theta, shared, parameters):
-    result = function({_arguments(theta=Layout.of(theta), shared=shared)})
+    result = function({read_all(theta=Layout.of(theta), shared=shared)})
     parameters[:, :] = result[1]
     return result[0] if result[0] == result[0] else -np.inf
 """
@@ -268,6 +271,6 @@ def compile_vector(
     compiled = funcify((*leaves, *shared.leaves), [graph])
     source = f"""
 def {name}(row, shared, out):
-    out[:] = function({_arguments(row=Layout.of(leaves), shared=shared)})[0]
+    out[:] = function({read_all(row=Layout.of(leaves), shared=shared)})[0]
 """
     return compile_source(source, name, {"function": compiled.function}, WEIGHTS, compiled.key)

@@ -17,7 +17,7 @@ Packed state, the same for every model:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,15 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.jit import address_of
-from pymc_dpsteps.mixture import codegen
+from pymc_dpsteps.mixture import codegen, codegen_blocks
 from pymc_dpsteps.mixture.codegen import Layout
+from pymc_dpsteps.mixture.codegen_blocks import LaidOutBlock
 from pymc_dpsteps.mixture.cut import Leaves, cut, hoist
-from pymc_dpsteps.mixture.structure import Mixture
+from pymc_dpsteps.mixture.structure import Block, Conjugacy, Mixture
 
 __all__ = ["CompiledMixture", "compile_mixture"]
+
+_N_FUNCTIONS = 11
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,18 @@ class CompiledMixture:
     ----------
     addresses : numpy.ndarray
         Machine addresses, int64, of the functions with the signatures KERNEL, LOG_POSTERIOR,
-        DERIVE, DRAW_BASE, CONCENTRATION, WEIGHTS, WEIGHT_VALUE, in this order.
+        DERIVE, DRAW_BASE, CONCENTRATION, WEIGHTS, WEIGHT_VALUE, DRAW_ATOMS and, where the
+        atoms can be integrated out, UPDATE, LOG_MARGINAL, DRAW_POSTERIOR (else 0).
     functions : tuple
         The dispatchers behind the addresses.
     n_values, n_columns : int
         Widths Q and C of the value and column matrices.
     n_parameters : int
         Rows of the urn's parameter matrix.
+    sliced : numpy.ndarray
+        Columns of the value matrix, int64, that no conjugate block draws.
+    n_stats, n_datum : int
+        Lengths of a cluster's statistics and of the scratch for one item's data.
     context_names : tuple of str
         Value variables of the model outside the step on which items or shared depend.
     context : callable
@@ -63,12 +71,21 @@ class CompiledMixture:
     n_values: int
     n_columns: int
     n_parameters: int
+    sliced: np.ndarray
+    n_stats: int
+    n_datum: int
     context_names: tuple[str, ...]
     context: Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
-def compile_mixture(mixture: Mixture, concentration: Sequence[TensorVariable]) -> CompiledMixture:
-    """Compile kernel, base measure and concentration of a mixture.
+def compile_mixture(
+    mixture: Mixture,
+    concentration: Sequence[TensorVariable],
+    conjugacy: Conjugacy,
+    *,
+    collapsed: bool,
+) -> CompiledMixture:
+    """Compile kernel, base measure, conjugate blocks and concentration of a mixture.
 
     Parameters
     ----------
@@ -76,24 +93,31 @@ def compile_mixture(mixture: Mixture, concentration: Sequence[TensorVariable]) -
         A model as read by `read_mixture`.
     concentration : sequence of TensorVariable
         The concentration variables that the step updates; the others are context.
+    conjugacy : Conjugacy
+        What of the atoms is drawn exactly.
+    collapsed : bool
+        Whether to compile the statistics and the marginal likelihood as well.
 
     Returns
     -------
     CompiledMixture
     """
-    hoisted: Leaves = dict(mixture.shared)
-    item_sources = {leaf: source for source, leaf in mixture.items.items()}
+    hoisted: Leaves = {**mixture.shared, **conjugacy.shared}
+    sources = {**mixture.items, **conjugacy.items}
+    item_sources = {leaf: source for source, leaf in sources.items()}
     atom_rows = [atom.placeholder for atom in mixture.atoms]
 
     # Kernel: cut off what is shared, then what is the component's, then what is the item's.
     varying = {*item_sources, *atom_rows}
     kernel, log_base = hoist([mixture.log_kernel, mixture.log_base], varying, hoisted)
+    blocks = _hoist_blocks(conjugacy.blocks, varying, hoisted)
     shared_leaves = set(hoisted.values())
     component_leaves: Leaves = {}
     item_leaves: Leaves = {}
     (kernel,) = cut([kernel], set(item_sources), component_leaves, keep=shared_leaves)
     in_columns = set(component_leaves.values())
     (kernel,) = cut([kernel], in_columns, item_leaves, keep=shared_leaves)
+    data = [cut(b.data, set(atom_rows), item_leaves, keep=shared_leaves) for b in blocks]
 
     draws, hyper_leaves = _base_draws(mixture, hoisted)
     theta, log_prior, parameters = _concentration_graphs(mixture, concentration, hoisted)
@@ -105,8 +129,9 @@ def compile_mixture(mixture: Mixture, concentration: Sequence[TensorVariable]) -
     values = Layout.of(atom_rows)
     kernel_function = codegen.funcify((*items.leaves, *columns.leaves, *shared.leaves), [kernel])
     row_graphs = [*component_leaves, log_base]
+    laid_out = _lay_out(blocks, data, hoisted, items, values, shared)
 
-    functions = (
+    functions: tuple[Any, ...] = (
         codegen.compile_kernel(kernel_function, items, columns, shared),
         codegen.compile_log_posterior(kernel_function, row_graphs, items, columns, values, shared),
         codegen.compile_derive(row_graphs[:-1], columns, values, shared),
@@ -114,8 +139,9 @@ def compile_mixture(mixture: Mixture, concentration: Sequence[TensorVariable]) -
         codegen.compile_concentration(log_prior, parameters, theta, shared),
         codegen.compile_vector(weights, "weights", weights_leaf, shared),
         codegen.compile_vector(*_weight_value_graph(mixture), shared=shared),
+        codegen_blocks.compile_draw_atoms(laid_out, items, values, shared),
     )
-    signatures = (
+    signatures: tuple[Any, ...] = (
         codegen.KERNEL,
         codegen.LOG_POSTERIOR,
         codegen.DERIVE,
@@ -123,18 +149,94 @@ def compile_mixture(mixture: Mixture, concentration: Sequence[TensorVariable]) -
         codegen.CONCENTRATION,
         codegen.WEIGHTS,
         codegen.WEIGHT_VALUE,
+        codegen_blocks.DRAW_ATOMS,
     )
+    if collapsed:
+        functions += (
+            codegen_blocks.compile_update(laid_out, items, shared),
+            codegen_blocks.compile_log_marginal(laid_out, values, shared),
+            codegen_blocks.compile_draw_posterior(laid_out, values, shared),
+        )
+        signatures += (
+            codegen_blocks.UPDATE,
+            codegen_blocks.LOG_MARGINAL,
+            codegen_blocks.DRAW_POSTERIOR,
+        )
     names, context = _compile_context(mixture, item_sources, item_leaves, hoisted)
+    addresses = np.zeros(_N_FUNCTIONS, dtype=np.int64)
+    addresses[: len(functions)] = [
+        address_of(f, s) for f, s in zip(functions, signatures, strict=True)
+    ]
     return CompiledMixture(
-        addresses=np.array(
-            [address_of(f, s) for f, s in zip(functions, signatures, strict=True)], dtype=np.int64
-        ),
+        addresses=addresses,
         functions=functions,
         n_values=values.width,
         n_columns=max(columns.width, 1),
         n_parameters=mixture.prior.parameters.type.shape[0],
+        sliced=_columns_outside(conjugacy.blocks, values),
+        n_stats=sum(b.n_stats for b in conjugacy.blocks),
+        n_datum=max((len(b.data) for b in conjugacy.blocks), default=0),
         context_names=names,
         context=context,
+    )
+
+
+def _hoist_blocks(blocks: Sequence[Block], varying: set[Variable], hoisted: Leaves) -> list[Block]:
+    """Cut off what is shared; a prior that depends on nothing else is an entry of its own."""
+    result = []
+    for block in blocks:
+        n = len(block.data)
+        graphs = [*block.data, *block.values, block.hyper]
+        *graphs, hyper = hoist(graphs, varying | {block.natural}, hoisted)
+        if not block.given and hyper not in set(hoisted.values()):  # a constant
+            hoisted[hyper] = pt.tensor(name="hyper", shape=hyper.type.shape, dtype="float64")
+            hyper = hoisted[hyper]
+        result.append(replace(block, data=tuple(graphs[:n]), values=tuple(graphs[n:]), hyper=hyper))
+    return result
+
+
+def _lay_out(
+    blocks: Sequence[Block],
+    data: Sequence[list[TensorVariable]],
+    hoisted: Leaves,
+    items: Layout,
+    values: Layout,
+    shared: Layout,
+) -> list[LaidOutBlock]:
+    """Compile the blocks' graphs and give each its place among the statistics."""
+    result = []
+    first = 0
+    leaves = set(hoisted.values())
+    for block, graphs in zip(blocks, data, strict=True):
+        given = values.leaves if block.given else ()
+        in_shared = block.hyper in leaves
+        result.append(
+            LaidOutBlock(
+                block=block,
+                data=codegen.funcify((*items.leaves, *given, *shared.leaves), graphs),
+                hyper=None
+                if in_shared
+                else codegen.funcify((*values.leaves, *shared.leaves), [block.hyper]),
+                values=codegen.funcify((block.natural, *shared.leaves), block.values),
+                hyper_leaf=block.hyper if in_shared else None,
+                first=first,
+            )
+        )
+        first += block.n_stats
+    return result
+
+
+def _columns_outside(blocks: Sequence[Block], values: Layout) -> np.ndarray:
+    drawn = {atom.placeholder for block in blocks for atom in block.atoms}
+    ends = [*values.offsets[1:], values.width]
+    return np.array(
+        [
+            q
+            for leaf, first, end in zip(values.leaves, values.offsets, ends, strict=True)
+            if leaf not in drawn
+            for q in range(first, end)
+        ],
+        dtype=np.int64,
     )
 
 

@@ -22,7 +22,7 @@ from pymc_dpsteps.mixture.prior import read_concentration, read_prior
 from pymc_dpsteps.mixture.rules import Axis, ComponentError, LiftError
 from pymc_dpsteps.mixture.structure import AllocationPrior, Atom, Mixture, MixtureError
 
-__all__ = ["find_allocations", "read_mixture"]
+__all__ = ["find_allocations", "read_mixture", "with_fixed_shapes"]
 
 _LOOKED_FOR = (
     "An allocation is an integer vector, dps.ChineseRestaurantProcess(...) or "
@@ -91,7 +91,7 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
     n_items, n_components = _sizes(z)
 
     terms = model.basic_RVs + model.potentials
-    factors = dict(zip(terms, _with_fixed_shapes(model.logp(vars=terms, sum=False)), strict=True))
+    factors = dict(zip(terms, with_fixed_shapes(model.logp(vars=terms, sum=False)), strict=True))
     touched = {term: set(ancestors([factor])) for term, factor in factors.items()}
     kernel_rvs = [rv for rv in model.basic_RVs if rv is not z and z_value in touched[rv]]
     if not kernel_rvs:
@@ -166,7 +166,7 @@ def _freeze(model: pm.Model) -> pm.Model:
     return model
 
 
-def _with_fixed_shapes(graphs: Sequence[TensorVariable]) -> list[TensorVariable]:
+def with_fixed_shapes(graphs: Sequence[TensorVariable]) -> list[TensorVariable]:
     """Replace the shape of whatever has a known shape by that constant."""
     replace = {
         x: pt.constant(np.array(x.owner.inputs[0].type.shape, dtype="int64"))

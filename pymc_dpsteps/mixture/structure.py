@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from pymc import Model
 from pytensor.graph.basic import Variable
 from pytensor.tensor.random.basic import BetaRV
 from pytensor.tensor.variable import TensorVariable
 
-__all__ = ["AllocationPrior", "Atom", "Mixture", "MixtureError", "PriorKind"]
+__all__ = [
+    "AllocationPrior",
+    "Atom",
+    "Block",
+    "Conjugacy",
+    "Family",
+    "Mixture",
+    "MixtureError",
+    "PriorKind",
+]
 
 
 class MixtureError(ValueError):
@@ -132,3 +142,106 @@ class Mixture:
         if self.prior.weight_rv is not None:
             owned.add(self.prior.weight_rv)
         return owned
+
+
+@dataclass(frozen=True)
+class Family:
+    """A conjugate family: sufficient statistics of a cluster, in compiled functions.
+
+    All arrays are one-dimensional float64; `d` is the dimension of the atom.
+
+    Attributes
+    ----------
+    name : str
+        Name; with the package's sources it identifies the functions in the disk cache.
+    n_stats, n_hyper, n_natural : callable
+        Lengths of the statistics, the prior's parameters and a draw, as functions of d.
+    update : dispatcher
+        ``update(d, stats, datum, sign)`` adds (sign 1) or removes (sign -1) an observation.
+    log_marginal : dispatcher
+        ``log_marginal(d, stats, hyper)``: log of the integral of G0 times the likelihood.
+    draw : dispatcher
+        ``draw(rng, d, stats, hyper, natural)``: the parameter given the observations.
+    """
+
+    name: str
+    n_stats: Callable[[int], int]
+    n_hyper: Callable[[int], int]
+    n_natural: Callable[[int], int]
+    update: Any
+    log_marginal: Any
+    draw: Any
+
+
+@dataclass(frozen=True)
+class Block:
+    """Atoms whose law given their items, and the other atoms of their component, is conjugate.
+
+    Attributes
+    ----------
+    pair : str
+        What was recognised, in words.
+    family : Family
+        Statistics, marginal and draw.
+    d, copies : int
+        Dimension of the parameter; number of independent copies of it side by side (a vector
+        atom with an elementwise prior and likelihood).
+    atoms : tuple of Atom
+        Atoms drawn together.
+    data : tuple of TensorVariable
+        Scalar graphs of what `Family.update` takes, for every observation of an item, for every
+        copy, one after the other.
+    n_datum : int
+        Length of what one `update` takes.
+    hyper : TensorVariable
+        Parameters of the prior, a vector: those of every copy, one after the other.
+    natural : TensorVariable
+        Placeholder of a draw, a vector.
+    values : tuple of TensorVariable
+        Value-space row of each atom as a graph of `natural`.
+    given : tuple of str
+        Names of the component's other atoms on which data or hyper depend. Empty where the atoms
+        can be integrated out.
+    """
+
+    pair: str
+    family: Family
+    d: int
+    copies: int
+    atoms: tuple[Atom, ...]
+    data: tuple[TensorVariable, ...]
+    n_datum: int
+    hyper: TensorVariable
+    natural: TensorVariable
+    values: tuple[TensorVariable, ...]
+    given: tuple[str, ...]
+
+    @property
+    def n_stats(self) -> int:
+        """Length of the statistics of a cluster."""
+        return self.copies * self.family.n_stats(self.d)
+
+
+@dataclass(frozen=True)
+class Conjugacy:
+    """What is conjugate in a mixture.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+        Disjoint groups of atoms that can be drawn exactly.
+    reasons : dict
+        Name of every other atom -> why it has no conjugate pair.
+    items, shared : dict
+        As in `Mixture`: source graph of the frozen model -> placeholder in the blocks' graphs.
+    """
+
+    blocks: tuple[Block, ...]
+    reasons: dict[str, str]
+    items: dict[Variable, TensorVariable]
+    shared: dict[Variable, TensorVariable]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all atoms can be integrated out."""
+        return not self.reasons and not any(block.given for block in self.blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,30 @@ from pytensor.graph.basic import Variable
 from pymc_dpsteps.mixture.read import find_allocations
 from pymc_dpsteps.mixture.structure import MixtureError
 
-__all__ = ["changed", "check_option", "check_owned", "data_of", "named_allocation"]
+__all__ = [
+    "changed",
+    "check_option",
+    "check_owned",
+    "data_of",
+    "named_allocation",
+    "positive_integer",
+]
 
 
 def check_option(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Refuse a value that is not among the allowed ones."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {allowed}; found {value!r}.")
+
+
+def positive_integer(step: Any, meaning: str, value: Any) -> int:
+    """An option of a step that counts something, as an int; `meaning` says what it counts."""
+    whole = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
+    if not whole or value < 1:
+        raise ValueError(
+            f"{type(step).__name__}: {meaning}; found {value!r}, expected an integer of at least 1."
+        )
+    return int(value)
 
 
 def _given(vars: Any) -> list[Variable]:

@@ -16,9 +16,10 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_dpsteps.conjugate import find_conjugacy
 from pymc_dpsteps.mixture.compile import CompiledMixture, compile_mixture
 from pymc_dpsteps.mixture.read import read_mixture
-from pymc_dpsteps.mixture.structure import Mixture, MixtureError, PriorKind
+from pymc_dpsteps.mixture.structure import Conjugacy, Mixture, MixtureError, PriorKind
 from pymc_dpsteps.steps.arguments import (
     changed,
     check_option,
@@ -73,10 +74,12 @@ class MixtureStep(BlockedStep):
         "slice" updates the scalar concentration parameters (alpha, discount) by slice sampling
         with the weights integrated out, for any prior; None leaves them to PyMC; "auto" is
         "slice" where the model has such parameters.
-    atoms : {"slice", None}, default "slice"
-        How the atoms of occupied components are updated: univariate slice sampling in
-        unconstrained space, or left to PyMC's other step methods (NUTS). Atoms of empty
-        components are drawn from G0 in either case.
+    atoms : {"auto", "slice", None}, default "auto"
+        How the atoms of occupied components are updated. "auto" draws them from their
+        conditional law where they have a conjugate pair, one after the other where the pair is
+        conditional on the component's other atoms, and slice-samples the rest; "slice" is
+        univariate slice sampling of all in unconstrained space; None leaves them to PyMC's other
+        step methods (NUTS). Atoms of empty components are drawn from G0 in any case.
     init : {"prior", "one", "singletons"}, default "prior"
         Partition at the start of each chain: a draw from the allocation's prior, a single
         cluster, or as many clusters as there are items (or slots, if these are fewer). Atoms
@@ -96,6 +99,9 @@ class MixtureStep(BlockedStep):
     """
 
     default_blocked = True
+    atoms_options: ClassVar[tuple[str | None, ...]] = ("auto", "slice", None)
+    # Whether the algorithm needs the atoms integrated out.
+    needs_conjugate: ClassVar[bool] = False
     # Whether an iteration ends with the atoms of all occupied components given their items.
     updates_atoms: ClassVar[bool] = True
     stats_dtypes_shapes: ClassVar[dict] = {
@@ -114,14 +120,14 @@ class MixtureStep(BlockedStep):
         vars: Any = None,
         *,
         concentration: Literal["auto", "slice"] | None = "auto",
-        atoms: Literal["slice"] | None = "slice",
+        atoms: Literal["auto", "slice"] | None = "auto",
         init: Literal["prior", "one", "singletons"] = "prior",
         model: pm.Model | None = None,
         rng: Any = None,
         **pymc_kwargs: Any,
     ) -> None:
         check_option("concentration", concentration, ("auto", "slice", None))
-        check_option("atoms", atoms, ("slice", None))
+        check_option("atoms", atoms, self.atoms_options)
         check_option("init", init, ("prior", "one", "singletons"))
         if unknown := set(pymc_kwargs) - {"blocked", "initial_point", "compile_kwargs"}:
             raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(unknown))}.")
@@ -133,6 +139,8 @@ class MixtureStep(BlockedStep):
         self._allocation_name = named_allocation(self.model, vars)
         self._read()
         self._check_prior()
+        if self.needs_conjugate and not self._conjugacy.complete:
+            raise MixtureError(self._no_pair_message())
         self._compile()
         owned = {rv.name for rv in self._mixture.owned(self._theta, atoms=self.atoms is not None)}
         self.vars = [self.model.rvs_to_values[rv] for rv in self.model.free_RVs if rv.name in owned]
@@ -160,6 +168,7 @@ class MixtureStep(BlockedStep):
 
     def _read(self) -> None:
         self._mixture: Mixture = read_mixture(self.model, self._allocation_name)
+        self._conjugacy: Conjugacy = find_conjugacy(self._mixture)
         self._data = data_of(self.model)
         found = self._mixture.concentration
         if self.concentration == "slice" and not found:
@@ -169,9 +178,26 @@ class MixtureStep(BlockedStep):
             )
         self._theta: tuple[TensorVariable, ...] = () if self.concentration is None else found
 
+    def _no_pair_message(self) -> str:
+        found = [
+            f"{block.pair} ({', '.join(a.rv.name for a in block.atoms)}) is conjugate only given "
+            f"{', '.join(block.given)}"
+            for block in self._conjugacy.blocks
+            if block.given
+        ]
+        found += [f"{name}: {reason}" for name, reason in self._conjugacy.reasons.items()]
+        return (
+            f"{type(self).__name__} integrates the atoms out, which needs a conjugate pair of "
+            f"kernel and base measure. Found: {'; '.join(found)}. Use an algorithm for any pair: "
+            "dps.Neal8, dps.Neal4, dps.Neal5, dps.Neal6, dps.Neal7, dps.BlockedGibbs, "
+            "dps.SliceGibbs or dps.ImportanceConditional."
+        )
+
     def _compile(self) -> None:
         mixture = self._mixture
-        self._compiled: CompiledMixture = compile_mixture(mixture, self._theta)
+        self._compiled: CompiledMixture = compile_mixture(
+            mixture, self._theta, self._conjugacy, collapsed=self._conjugacy.complete
+        )
         known = mixture.prior.kind is not PriorKind.WEIGHTS
         self._urn: Urn | None = urn_for(mixture.prior.kind) if known else None
         weight_rv = mixture.prior.weight_rv
@@ -189,6 +215,8 @@ class MixtureStep(BlockedStep):
             n_theta=len(self._theta),
             n_weight_value=width,
         )
+        if self.atoms == "slice":
+            self._state = self._state._replace(sliced=np.arange(self._compiled.n_values))
         self._rest = (
             self._urn is not None and not self._urn.exchangeable,
             self.atoms is not None and self.updates_atoms,
@@ -240,7 +268,7 @@ class MixtureStep(BlockedStep):
 
     def __getstate__(self) -> dict[str, Any]:
         """Compiled code stays behind: `setup_chain` compiles again in another process."""
-        dropped = ("_mixture", "_compiled", "_urn", "_state", "_theta")
+        dropped = ("_mixture", "_conjugacy", "_compiled", "_urn", "_state", "_theta")
         return {k: v for k, v in self.__dict__.items() if k not in dropped}
 
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 
 from pymc_dpsteps.jit import function_at, njit
-from pymc_dpsteps.mixture import codegen
+from pymc_dpsteps.mixture import codegen, codegen_blocks
 from pymc_dpsteps.mixture.compile import CompiledMixture
 from pymc_dpsteps.urns import interface as urns
 
@@ -52,7 +52,15 @@ class State(NamedTuple):
     scratch : (1, C) float64
     widths, moves : (Q,) float64
         Initial widths of the slice sampler per coordinate, and the mean move of the last sweep.
-    model, urn : (7,) and (5,) int64
+    sliced : (at most Q,) int64
+        Columns of `values` that are slice-sampled; the others are drawn by conjugate blocks.
+    stats : (K + 2, S) float64
+        Sufficient statistics of each slot, where an algorithm uses them; the last two are scratch.
+    log_marginals : (K + 2,) float64
+        Log marginal likelihood of each row of `stats`.
+    datum : (D,) float64
+        Scratch for what one item adds to the statistics.
+    model, urn : (11,) and (5,) int64
         Addresses of the compiled functions.
     """
 
@@ -78,6 +86,10 @@ class State(NamedTuple):
     scratch: np.ndarray
     widths: np.ndarray
     moves: np.ndarray
+    sliced: np.ndarray
+    stats: np.ndarray
+    log_marginals: np.ndarray
+    datum: np.ndarray
     model: np.ndarray
     urn: np.ndarray
 
@@ -117,6 +129,10 @@ def allocate(
         scratch=np.zeros((1, mixture.n_columns)),
         widths=np.ones(mixture.n_values),
         moves=np.zeros(mixture.n_values),
+        sliced=mixture.sliced,
+        stats=np.zeros((n_components + 2, mixture.n_stats)),
+        log_marginals=np.zeros(n_components + 2),
+        datum=np.zeros(mixture.n_datum),
         model=mixture.addresses,
         urn=np.zeros(5, dtype=np.int64) if urn is None else urn.addresses,
     )
@@ -128,6 +144,10 @@ _DERIVE = types.FunctionType(codegen.DERIVE)
 _DRAW_BASE = types.FunctionType(codegen.DRAW_BASE)
 _CONCENTRATION = types.FunctionType(codegen.CONCENTRATION)
 _WEIGHTS = types.FunctionType(codegen.WEIGHTS)
+_DRAW_ATOMS = types.FunctionType(codegen_blocks.DRAW_ATOMS)
+_UPDATE = types.FunctionType(codegen_blocks.UPDATE)
+_LOG_MARGINAL = types.FunctionType(codegen_blocks.LOG_MARGINAL)
+_DRAW_POSTERIOR = types.FunctionType(codegen_blocks.DRAW_POSTERIOR)
 _PREDICTIVE = types.FunctionType(urns.PREDICTIVE)
 _CHOOSE_SLOT = types.FunctionType(urns.CHOOSE_SLOT)
 _LOG_PROB = types.FunctionType(urns.LOG_PROB)
@@ -175,6 +195,30 @@ def weights_of(state: State) -> Any:
 def weight_value_of(state: State) -> Any:
     """The weights' value variable from the weights or sticks."""
     return function_at(state.model[6], _WEIGHTS)
+
+
+@njit
+def draw_atoms_of(state: State) -> Any:
+    """One Gibbs scan of a component's conjugate blocks."""
+    return function_at(state.model[7], _DRAW_ATOMS)
+
+
+@njit
+def update_of(state: State) -> Any:
+    """Change of a cluster's statistics by one item."""
+    return function_at(state.model[8], _UPDATE)
+
+
+@njit
+def log_marginal_of(state: State) -> Any:
+    """Log marginal likelihood of a cluster from its statistics."""
+    return function_at(state.model[9], _LOG_MARGINAL)
+
+
+@njit
+def draw_posterior_of(state: State) -> Any:
+    """Draw of a component's atoms given its statistics."""
+    return function_at(state.model[10], _DRAW_POSTERIOR)
 
 
 @njit

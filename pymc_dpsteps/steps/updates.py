@@ -13,6 +13,7 @@ from pymc_dpsteps.steps.state import (
     choose_slot_of,
     concentration_of,
     derive_of,
+    draw_atoms_of,
     draw_base_of,
     draw_weights_of,
     kernel_of,
@@ -271,29 +272,51 @@ def slice_coordinate(
 
 @njit
 def update_atoms(rng: np.random.Generator, state: State) -> int:
-    """Slice sampling, in value space, of every coordinate of the atoms of occupied slots.
+    """Atoms of occupied slots given their items.
 
-    Returns the number of density evaluations.
+    What a conjugate block covers is drawn from its conditional law; every other coordinate is
+    slice-sampled in value space. Returns the number of density evaluations.
     """
     group(state)
     evaluations = 0
     state.moves[:] = 0.0
+    draw_atoms = draw_atoms_of(state)
+    any_drawn = len(state.sliced) < state.values.shape[1]
     for a in range(state.n_active[0]):
         k = state.active[a]
         value = state.values[k]
         members = state.members[state.starts[k] : state.starts[k + 1]]
-        current = _log_target(value, members, state)
-        evaluations += 1
-        if not current > -np.inf:
-            continue
-        for q in range(len(value)):
-            old = value[q]
-            current, cost = slice_coordinate(
-                rng, value, q, state.widths[q], current, members, state
+        if any_drawn:
+            draw_atoms(
+                rng,
+                value,
+                members,
+                len(members),
+                state.items,
+                state.shared,
+                state.stats[-1],
+                state.datum,
             )
-            evaluations += cost
-            state.moves[q] += abs(value[q] - old) / state.n_active[0]
+        if len(state.sliced) > 0:
+            evaluations += _slice_atoms(rng, value, members, state)
         derive_of(state)(state.values, k, k + 1, state.shared, state.columns)
+    return evaluations
+
+
+@njit_inline
+def _slice_atoms(
+    rng: np.random.Generator, value: np.ndarray, members: np.ndarray, state: State
+) -> int:
+    """Slice sampling of one component's coordinates that no block draws."""
+    current = _log_target(value, members, state)
+    evaluations = 1
+    if not current > -np.inf:
+        return evaluations
+    for q in state.sliced:
+        old = value[q]
+        current, cost = slice_coordinate(rng, value, q, state.widths[q], current, members, state)
+        evaluations += cost
+        state.moves[q] += abs(value[q] - old) / state.n_active[0]
     return evaluations
 
 

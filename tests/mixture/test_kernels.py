@@ -11,6 +11,7 @@ from pytensor.compile.mode import Mode
 from scipy.stats import ks_2samp
 
 import pymc_dpsteps as dps
+from pymc_dpsteps.conjugate import find_conjugacy
 from pymc_dpsteps.mixture.compile import CompiledMixture, compile_mixture
 from pymc_dpsteps.mixture.read import read_mixture
 from pymc_dpsteps.mixture.structure import Mixture
@@ -283,7 +284,9 @@ def read(declare):
     with pm.Model() as model:
         declare()
     mixture = read_mixture(model)
-    compiled = compile_mixture(mixture, mixture.concentration)
+    compiled = compile_mixture(
+        mixture, mixture.concentration, find_conjugacy(mixture), collapsed=False
+    )
     point = model.initial_point()
     items, shared = compiled.context(*[point[name] for name in compiled.context_names])
     values = np.zeros((K, compiled.n_values))

@@ -1,0 +1,1 @@
+"""Conjugate families: sufficient statistics, log marginal and posterior draw, compiled."""

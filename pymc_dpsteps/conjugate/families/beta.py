@@ -1,0 +1,44 @@
+"""Likelihoods ``p^a (1 - p)^b`` with ``p ~ Beta(alpha, beta)``.
+
+An observation contributes ``(a, b, log h)``, where h is the factor of its density that does not
+depend on p; ``hyper = (alpha, beta)``.
+"""
+
+from math import exp, lgamma
+
+import numpy as np
+
+from pymc_dpsteps.conjugate.families.sums import TINY, update
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.mixture.structure import Family
+from pymc_dpsteps.urns.common import log_gamma_draw
+
+__all__ = ["BETA"]
+
+_ALMOST_ONE = 1.0 - 2.0**-53
+
+
+@njit
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
+
+
+@njit
+def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
+    """Log of the integral over p."""
+    a, b = hyper
+    return stats[3] + _log_beta(a + stats[1], b + stats[2]) - _log_beta(a, b)
+
+
+@njit
+def draw(
+    rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
+) -> None:
+    """Draw p from Beta(alpha + Σ a, beta + Σ b), by gamma variables on the log scale."""
+    log_a = log_gamma_draw(rng, hyper[0] + stats[1])
+    log_b = log_gamma_draw(rng, hyper[1] + stats[2])
+    p = 1.0 / (1.0 + exp(log_b - log_a))
+    natural[0] = min(max(p, TINY), _ALMOST_ONE)
+
+
+BETA = Family("beta", lambda d: 4, lambda d: 2, lambda d: 1, update, log_marginal, draw)

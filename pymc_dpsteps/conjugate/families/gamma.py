@@ -1,0 +1,34 @@
+"""Likelihoods ``λ^a exp(-b λ)`` with ``λ ~ Gamma(shape, rate)``.
+
+An observation contributes ``(a, b, log h)``, where h is the factor of its density that does not
+depend on λ; ``hyper = (shape, rate)``.
+"""
+
+from math import lgamma, log
+
+import numpy as np
+
+from pymc_dpsteps.conjugate.families.sums import TINY, update
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.mixture.structure import Family
+
+__all__ = ["GAMMA"]
+
+
+@njit
+def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
+    """Log of the integral over λ."""
+    shape, rate = hyper
+    a, b = shape + stats[1], rate + stats[2]
+    return stats[3] + shape * log(rate) - lgamma(shape) + lgamma(a) - a * log(b)
+
+
+@njit
+def draw(
+    rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
+) -> None:
+    """Draw λ from Gamma(shape + Σ a, rate + Σ b)."""
+    natural[0] = max(rng.standard_gamma(hyper[0] + stats[1]) / (hyper[1] + stats[2]), TINY)
+
+
+GAMMA = Family("gamma", lambda d: 4, lambda d: 2, lambda d: 1, update, log_marginal, draw)

@@ -1,0 +1,276 @@
+"""A mixture in the natural parameters of its atoms, as conjugate pairs are written.
+
+Kernels and base measures are seen by distribution and parameters: ``Normal(mean, sd)``, each
+parameter a graph of one item's data and of one component's atoms. Whether a parameter *is* an
+atom, or a known multiple of it, is decided by the value of its graph and not by its form, so that
+``tau=t[z]``, ``sigma=1 / pt.sqrt(t)[z]`` and ``sigma=t[z] ** -0.5`` are all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pymc.distributions.multivariate import WishartRV
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import clone_replace, vectorize_graph
+from pytensor.graph.traversal import ancestors
+from pytensor.scalar import Second
+from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_dpsteps.mixture.lift import Lifter
+from pymc_dpsteps.mixture.read import with_fixed_shapes
+from pymc_dpsteps.mixture.rules import Axis, LiftError
+from pymc_dpsteps.mixture.structure import Atom, Mixture
+
+__all__ = ["AtomView", "Law", "NoPairError", "View"]
+
+
+class NoPairError(ValueError):
+    """Prior and likelihood are those of a conjugate pair, but not their parameters."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """A distribution with lifted parameters, or what kept them from being lifted.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variable.
+    op : object
+        PyTensor op of the distribution.
+    parameters : tuple of TensorVariable
+        Parameters in the order of the op, for one item or one component.
+    problem : str
+        Why there are no parameters; empty where there are.
+    """
+
+    name: str
+    op: object
+    parameters: tuple[TensorVariable, ...]
+    problem: str = ""
+
+    @property
+    def distribution(self) -> str:
+        """Name of the distribution."""
+        return type(self.op).__name__.removesuffix("RV")
+
+
+@dataclass(frozen=True)
+class AtomView:
+    """An atom: its natural value as a placeholder, and its prior."""
+
+    atom: Atom
+    leaf: TensorVariable
+    prior: Law
+
+    @property
+    def name(self) -> str:
+        """Name of the random variable."""
+        return str(self.atom.rv.name)
+
+    @property
+    def size(self) -> int:
+        """Number of scalars in one component's atom."""
+        return int(np.prod(self.leaf.type.shape))
+
+
+class View:
+    """Kernel terms and atoms of a mixture in natural parameters.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        A mixture as read by `read_mixture`.
+
+    Attributes
+    ----------
+    terms : tuple of (Law, TensorVariable)
+        Distribution of every kernel variable, and its value for one item.
+    atoms : tuple of AtomView
+        The atoms in the mixture's order.
+    """
+
+    def __init__(self, mixture: Mixture) -> None:
+        self._mixture = mixture
+        model = mixture.model
+        self._leaves = {rv: rv.type(name=rv.name) for rv in model.basic_RVs}
+        self._lifter = Lifter(
+            self._leaves[mixture.allocation],
+            [self._leaves[rv] for rv in model.free_RVs],
+            mixture.n_components,
+        )
+        terms = [model[name] for name in mixture.kernel_names]
+        laws = [self._law(rv, Axis.ITEM) for rv in terms]
+        self.terms = tuple((law, self._value(rv)) for law, rv in zip(laws, terms, strict=True))
+        self.atoms = tuple(
+            AtomView(atom, self._row(atom), self._law(atom.rv, Axis.COMPONENT))
+            for atom in mixture.atoms
+        )
+
+    # Lifting ---------------------------------------------------------------------------------
+
+    def _law(self, rv: TensorVariable, axis: Axis) -> Law:
+        op = rv.owner.op
+        try:
+            parameters = op.dist_params(rv.owner)
+            cores = op.ndims_params
+            graphs = clone_replace(list(parameters), self._leaves)
+            graphs = _without_fill(with_fixed_shapes(graphs))
+            lifted = []
+            for graph, core in zip(graphs, cores, strict=True):
+                by_row = graph.ndim - core == rv.ndim - op.ndim_supp
+                taken = self._lifter.take(graph, axis) if by_row else self._lifter.whole(graph)
+                lifted.append(taken.astype("float64"))
+        except (LiftError, AttributeError, ValueError) as error:
+            return Law(rv.name, op, (), str(error))
+        return Law(rv.name, op, tuple(lifted))
+
+    def _value(self, rv: TensorVariable) -> TensorVariable:
+        return self._lifter.take(self._leaves[rv], Axis.ITEM)
+
+    def _row(self, atom: Atom) -> TensorVariable:
+        return self._lifter.take(self._leaves[atom.rv], Axis.COMPONENT)
+
+    def _source(self, graph: Variable) -> Variable:
+        model = self._mixture.model
+        values = model.replace_rvs_by_values(list(self._leaves))
+        return clone_replace([graph], dict(zip(self._leaves.values(), values, strict=True)))[0]
+
+    def sources(self) -> tuple[dict[Variable, TensorVariable], dict[Variable, TensorVariable]]:
+        """What items and shared placeholders stand for, where the mixture has none of its own."""
+        mixture, lifter = self._mixture, self._lifter
+        items = {self._source(x): leaf for x, leaf in lifter.items.items()}
+        shared = {self._source(x): leaf for x, leaf in lifter.shared.items()}
+        return (
+            {x: leaf for x, leaf in items.items() if x not in mixture.items},
+            {x: leaf for x, leaf in shared.items() if x not in mixture.shared},
+        )
+
+    def has_transform(self, name: str) -> bool:
+        """Whether a kernel variable is latent and lives in a transformed space."""
+        model = self._mixture.model
+        return model.rvs_to_transforms.get(model[name]) is not None
+
+    # Asking ----------------------------------------------------------------------------------
+
+    def depends(self, graphs: Sequence[Variable], atom: AtomView) -> bool:
+        """Whether any of the graphs depends on the atom."""
+        return atom.leaf in set(ancestors(list(graphs)))
+
+    def atoms_in(self, graphs: Sequence[Variable]) -> tuple[AtomView, ...]:
+        """The atoms on which the graphs depend."""
+        found = set(ancestors(list(graphs)))
+        return tuple(atom for atom in self.atoms if atom.leaf in found)
+
+    def depends_on_item(self, graph: Variable) -> bool:
+        """Whether the graph depends on the item's own data."""
+        return bool(set(self._lifter.items.values()).intersection(ancestors([graph])))
+
+    def terms_of(self, atom: AtomView) -> list[tuple[Law, TensorVariable]]:
+        """Kernel terms whose density depends on an atom; a term that is not understood does."""
+        return [
+            (law, value)
+            for law, value in self.terms
+            if law.problem or self.depends(law.parameters, atom)
+        ]
+
+    def to_value(self, atom: AtomView, natural: TensorVariable) -> TensorVariable:
+        """Value-space row of an atom as a graph of its natural value."""
+        rv = atom.atom.rv
+        transform = self._mixture.model.rvs_to_transforms[rv]
+        if transform is None:
+            return natural
+        value = transform.forward(natural[None], *rv.owner.inputs)[0]
+        if set(self._mixture.model.basic_RVs).intersection(ancestors([value])):
+            raise NoPairError(f"the transform of {atom.name} depends on other variables")
+        return value
+
+    def in_values(
+        self, graphs: Sequence[TensorVariable], atoms: Sequence[AtomView]
+    ) -> list[TensorVariable]:
+        """Express graphs by the mixture's own placeholders: atoms in value space, items, shared."""
+        mixture, lifter = self._mixture, self._lifter
+        leaves = {**lifter.items, **lifter.shared}
+        theirs = {**mixture.items, **mixture.shared}
+        replace = {
+            leaf: theirs[source]
+            for x, leaf in leaves.items()
+            if (source := self._source(x)) in theirs
+        }
+        for atom in atoms:
+            rv, placeholder = atom.atom.rv, atom.atom.placeholder
+            transform = self._mixture.model.rvs_to_transforms[rv]
+            natural = placeholder
+            if transform is not None:
+                natural = transform.backward(placeholder[None], *rv.owner.inputs)[0]
+                if set(self._mixture.model.basic_RVs).intersection(ancestors([natural])):
+                    raise NoPairError(f"the transform of {atom.name} depends on other variables")
+            replace[atom.leaf] = natural
+        return list(clone_replace(list(graphs), replace)) if replace else list(graphs)
+
+    def identical(self, pairs: Sequence[tuple[TensorVariable, TensorVariable]]) -> bool:
+        """Whether two graphs agree for every item, at random atoms and parameters.
+
+        Both sides are analytic in atoms and parameters: functions that agree at a random point
+        agree everywhere, with probability one.
+        """
+        model = self._mixture.model
+        rng = np.random.default_rng(20_000)
+        n_points = max(self._mixture.n_items, 8)
+        rows = np.arange(n_points) % self._mixture.n_items
+        items = {leaf: self._source(x)[rows] for x, leaf in self._lifter.items.items()}
+        shared = {leaf: self._source(x) for x, leaf in self._lifter.shared.items()}
+        atoms = {a.leaf: pt.constant(self._random_rows(a, n_points, rng)) for a in self.atoms}
+        try:
+            pairs = [pt.broadcast_arrays(*pair) for pair in pairs]
+        except ValueError:
+            return False  # shapes that do not fit
+        sides = [side.astype("float64") for pair in pairs for side in pair]
+        known = {leaf: x.astype(leaf.dtype) for leaf, x in shared.items()}
+        sides = list(clone_replace(sides, known)) if known else sides
+        graphs = [vectorize_graph(side, {**items, **atoms}) for side in sides]
+        inputs = [v for v in model.value_vars if v in set(ancestors(graphs))]
+        start = model.initial_point(random_seed=0)
+        point = [
+            start[v.name] + rng.normal(size=start[v.name].shape) * (np.dtype(v.dtype).kind == "f")
+            for v in inputs
+        ]
+        function = pytensor.function(inputs, graphs, mode="FAST_COMPILE", on_unused_input="ignore")
+        values = function(*point)
+        return all(
+            np.allclose(left, right, rtol=1e-8, atol=1e-12)
+            for left, right in zip(values[::2], values[1::2], strict=True)
+        )
+
+    def _random_rows(self, atom: AtomView, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Values in the interior of an atom's support."""
+        shape = (n, *atom.leaf.type.shape)
+        if isinstance(atom.prior.op, WishartRV):
+            root = rng.normal(size=(*shape[:-1], 2 * shape[-1]))
+            return np.asarray(root @ np.swapaxes(root, -1, -2))
+        transform = self._mixture.model.rvs_to_transforms[atom.atom.rv]
+        width = (n, *atom.atom.placeholder.type.shape)
+        value = rng.normal(size=width)
+        if transform is None:
+            return value
+        inputs = atom.atom.rv.owner.inputs
+        return np.asarray(transform.backward(pt.constant(value), *inputs).eval(mode="FAST_COMPILE"))
+
+
+def _without_fill(graphs: Sequence[TensorVariable]) -> list[TensorVariable]:
+    """Write ``fill(x, y)``, by which PyMC matches shapes, so that it no longer depends on x."""
+    fills = {
+        x: pt.alloc(x.owner.inputs[1], *x.type.shape)
+        for x in ancestors(graphs)
+        if x.owner is not None
+        and isinstance(x.owner.op, Elemwise)
+        and isinstance(x.owner.op.scalar_op, Second)
+        and None not in x.type.shape
+    }
+    return list(clone_replace(list(graphs), fills)) if fills else list(graphs)

@@ -1,0 +1,124 @@
+"""Neal's Algorithm 1: Gibbs sampling of θ_i for conjugate pairs.
+
+Neal, R. M. (2000). Markov chain sampling methods for Dirichlet process mixture models. Journal of
+Computational and Graphical Statistics 9, 249–265, section 3, equation 3.2; Escobar (1994).
+
+θ_i given all others is one of their values, with weight ``w_k F(y_i | φ_k)``, or a new one, with
+weight ``W_new ∫ F(y_i | φ) dG0(φ)``, drawn from the posterior H_i given y_i alone. A cluster's
+value never changes while it has more than one member.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.steps.state import (
+    State,
+    choose_slot_of,
+    derive_of,
+    draw_posterior_of,
+    kernel_of,
+    log_marginal_of,
+    predictive_of,
+)
+from pymc_dpsteps.steps.statistics import change_statistics
+from pymc_dpsteps.steps.updates import (
+    occupy,
+    pick,
+    prepare,
+    update_rest,
+    vacate,
+)
+
+__all__ = ["Neal1", "gibbs_step"]
+
+
+@njit
+def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
+    """Reassign every item once; returns the numbers of clusters opened and closed."""
+    z, counts, log_density, prior = state.z, state.counts, state.log_density, state.prior
+    kernel, predictive, choose_slot = kernel_of(state), predictive_of(state), choose_slot_of(state)
+    log_marginal, draw_posterior = log_marginal_of(state), draw_posterior_of(state)
+    derive = derive_of(state)
+    alone = len(counts)  # row of statistics for the item by itself
+    births = deaths = 0
+    for i in range(len(z)):
+        own = z[i]
+        counts[own] -= 1
+        singleton = counts[own] == 0
+        if singleton:
+            vacate(state, own)
+        n_active = state.n_active[0]
+        new_weight = predictive(counts, state.active, n_active, state.parameters, state.weights)
+        for j in range(n_active):
+            prior[j] = state.weights[state.active[j]]
+        kernel(i, state.active, n_active, state.items, state.columns, state.shared, log_density)
+        state.stats[alone] = 0.0
+        change_statistics(state, alone, i, 1.0)
+        log_density[n_active] = log_marginal(state.stats[alone], state.shared)
+        prior[n_active] = new_weight
+        j = pick(rng, log_density, prior, n_active + 1)
+        if j == n_active:
+            slot = choose_slot(rng.random(), counts, n_active, state.parameters, state.weights)
+            draw_posterior(rng, state.stats[alone], state.shared, state.values[slot])
+            derive(state.values, slot, slot + 1, state.shared, state.columns)
+            occupy(state, slot)
+            births += 1
+        else:
+            slot = state.active[j]
+        deaths += singleton
+        z[i] = slot
+        counts[slot] += 1
+    return births, deaths
+
+
+@njit
+def gibbs_step(
+    rng: np.random.Generator, state: State, swap: bool, update_atoms: bool, weights: int
+) -> tuple[int, int, int]:
+    """One iteration: the sweep, then what all algorithms share."""
+    prepare(state)
+    births, deaths = gibbs_sweep(rng, state)
+    return births, deaths, update_rest(rng, state, swap, update_atoms, weights)
+
+
+class Neal1(MarginalStep):
+    """Neal's (2000) Algorithm 1, for conjugate pairs and any prior of the allocation.
+
+    Of historical and didactic interest: since the value of a cluster changes only when the
+    cluster dies and is born again, it mixes slowly. `Neal2` and `Neal3` are better.
+
+    Parameters
+    ----------
+    vars : variable or list of variables, optional
+        The allocation; needed only where the model has several.
+    concentration, init, model, rng
+        See `MixtureStep`. There is no option ``atoms``: the algorithm has no update of its own
+        for them.
+
+    Raises
+    ------
+    MixtureError
+        If the model is not a mixture of a conjugate pair, or its weights have a law that cannot
+        be integrated out.
+
+    References
+    ----------
+    .. [1] Neal, R. M. (2000). Markov chain sampling methods for Dirichlet process mixture
+       models. Journal of Computational and Graphical Statistics 9, 249–265, section 3.
+    .. [2] Escobar, M. D. (1994). Estimating normal means with a Dirichlet process prior. Journal
+       of the American Statistical Association 89, 268–277.
+    """
+
+    name = "neal1"
+    needs_conjugate: ClassVar[bool] = True
+    atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
+    updates_atoms: ClassVar[bool] = False
+
+    def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
+        births, deaths, evaluations = gibbs_step(self.rng, self._state, *rest)
+        return births, deaths, evaluations

@@ -1,0 +1,124 @@
+"""Neal's Algorithm 3: collapsed Gibbs sampling, the atoms integrated out, for conjugate pairs.
+
+Neal, R. M. (2000). Markov chain sampling methods for Dirichlet process mixture models. Journal of
+Computational and Graphical Statistics 9, 249–265, section 3, equation 3.7; MacEachern (1994).
+
+Item i joins cluster k with weight ``w_k p(y_i | y of k without i)`` or opens a new one with
+weight ``W_new p(y_i)``. A predictive density is a ratio of marginal likelihoods, which the
+sufficient statistics of the cluster give. The atoms are drawn afterwards for the trace.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.steps.state import State, choose_slot_of, log_marginal_of, predictive_of
+from pymc_dpsteps.steps.statistics import change_statistics, collect_statistics
+from pymc_dpsteps.steps.updates import (
+    occupy,
+    pick,
+    prepare,
+    update_rest,
+    vacate,
+)
+
+__all__ = ["Neal3"]
+
+
+@njit
+def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
+    """Reassign every item once; returns the numbers of clusters opened and closed."""
+    z, counts, log_density, prior = state.z, state.counts, state.log_density, state.prior
+    stats, log_marginals, active = state.stats, state.log_marginals, state.active
+    predictive, choose_slot = predictive_of(state), choose_slot_of(state)
+    log_marginal = log_marginal_of(state)
+    scratch = len(counts)
+    births = deaths = 0
+    for i in range(len(z)):
+        own = z[i]
+        counts[own] -= 1
+        singleton = counts[own] == 0
+        log_with_own = log_marginals[own]
+        if singleton:
+            vacate(state, own)
+            stats[own] = 0.0
+        else:
+            change_statistics(state, own, i, -1.0)
+            log_marginals[own] = log_marginal(stats[own], state.shared)
+        n_active = state.n_active[0]
+        new_weight = predictive(counts, active, n_active, state.parameters, state.weights)
+        for j in range(n_active):
+            k = active[j]
+            prior[j] = state.weights[k]
+            if k == own:
+                log_density[j] = log_with_own - log_marginals[k]
+                continue
+            stats[scratch] = stats[k]
+            change_statistics(state, scratch, i, 1.0)
+            log_density[j] = log_marginal(stats[scratch], state.shared) - log_marginals[k]
+        prior[n_active] = new_weight
+        stats[scratch] = 0.0
+        change_statistics(state, scratch, i, 1.0)
+        log_density[n_active] = log_marginal(stats[scratch], state.shared)
+        j = pick(rng, log_density, prior, n_active + 1)
+        if j == n_active:
+            slot = choose_slot(rng.random(), counts, n_active, state.parameters, state.weights)
+            occupy(state, slot)
+            births += not singleton
+        else:
+            slot = active[j]
+            deaths += singleton
+        z[i] = slot
+        counts[slot] += 1
+        change_statistics(state, slot, i, 1.0)
+        log_marginals[slot] = log_marginal(stats[slot], state.shared)
+    return births, deaths
+
+
+@njit
+def neal3_step(
+    rng: np.random.Generator, state: State, swap: bool, update_atoms: bool, weights: int
+) -> tuple[int, int, int]:
+    """One iteration: the sweep, then what all algorithms share."""
+    prepare(state)
+    collect_statistics(state)
+    births, deaths = collapsed_sweep(rng, state)
+    return births, deaths, update_rest(rng, state, swap, update_atoms, weights)
+
+
+class Neal3(MarginalStep):
+    """Neal's (2000) Algorithm 3, for conjugate pairs and any prior of the allocation.
+
+    Parameters
+    ----------
+    vars : variable or list of variables, optional
+        The allocation; needed only where the model has several.
+    concentration, init, model, rng
+        See `MixtureStep`. There is no option ``atoms``: what is integrated out must be drawn
+        afresh.
+
+    Raises
+    ------
+    MixtureError
+        If the model is not a mixture of a conjugate pair, or its weights have a law that cannot
+        be integrated out.
+
+    References
+    ----------
+    .. [1] Neal, R. M. (2000). Markov chain sampling methods for Dirichlet process mixture
+       models. Journal of Computational and Graphical Statistics 9, 249–265, section 3.
+    .. [2] MacEachern, S. N. (1994). Estimating normal means with a conjugate style Dirichlet
+       process prior. Communications in Statistics: Simulation and Computation 23, 727–741.
+    """
+
+    name = "neal3"
+    needs_conjugate: ClassVar[bool] = True
+    atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
+
+    def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
+        births, deaths, evaluations = neal3_step(self.rng, self._state, *rest)
+        return births, deaths, evaluations

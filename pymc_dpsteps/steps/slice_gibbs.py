@@ -1,0 +1,324 @@
+"""Slice sampling of Dirichlet-process mixtures: only components above an item's slice are tried.
+
+Walker, S. G. (2007). Sampling the Dirichlet mixture model with slices. Communications in
+Statistics – Simulation and Computation 36, 45–54. Kalli, M., Griffin, J. E. and Walker, S. G.
+(2011). Slice sampling mixture models. Statistics and Computing 21, 93–105: the weights are redrawn
+with the slice variables integrated out ("slice-efficient"), and the slices may be set by a fixed
+sequence xi in place of the weights ("independent").
+
+Given weights and atoms, u_i ~ Uniform(0, xi_{z_i}) and then P(z_i = k) is proportional to
+1(xi_k > u_i) (w_k / xi_k) F(y_i | atoms of k). Summed over u_i this is w_k F: blocked Gibbs, whose
+target it leaves invariant for any positive xi, here xi_k = w_k or (1 - kappa) kappa^(k - 1).
+
+In the Chinese restaurant process the weights are infinitely many, and revealed as slices need
+them. With T ~ Gamma(n + alpha) independent, the posterior process given a partition is T times
+
+- jumps J_j ~ Gamma(n_j - d) at the atoms of its k clusters (Pitman 1996, Corollary 20), and
+- a Poisson process of jumps with atoms from G0 and intensity c s^(-1-d) e^(-s) ds, where
+  c = a d / Γ(1 - d) with a ~ Gamma((alpha + d k) / d), or c = alpha for d = 0 (Pitman and Yor
+  1997, Proposition 21).
+
+T cancels in u_i / T. So no stick is ever broken, and all jumps above any level are found in
+decreasing order, exactly. As given the process the items are independent, forbidding a further
+cluster when K are occupied is Gibbs sampling of the process restricted to K clusters.
+"""
+
+from __future__ import annotations
+
+from math import exp, gamma, log
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from pytensor.graph.traversal import ancestors
+
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
+from pymc_dpsteps.steps.base import MixtureStep
+from pymc_dpsteps.steps.state import (
+    State,
+    choose_slot_of,
+    derive_of,
+    draw_base_of,
+    kernel_of,
+    weights_of,
+)
+from pymc_dpsteps.steps.updates import count, occupy, pick, prepare, update_rest, vacate
+
+__all__ = ["SliceGibbs"]
+
+_SMALLEST = 1e-300  # floor of xi: any positive sequence is exact, and w / xi must not overflow
+_LARGEST_DISCOUNT = 0.5
+
+
+@njit
+def weights_sweep(rng: np.random.Generator, state: State, kappa: float) -> tuple[int, int]:
+    """Reassign all items given explicit weights; `kappa` = 0 stands for xi = w.
+
+    Returns the numbers of clusters opened and closed.
+    """
+    z, weights, order, ratio = state.z, state.weights, state.candidates, state.prior
+    n_slots = len(weights)
+    weights_of(state)(state.weight_value, state.shared, weights)
+    kernel = kernel_of(state)
+    xi = weights.copy()
+    if kappa > 0.0:
+        for k in range(n_slots):
+            xi[k] = max((1.0 - kappa) * kappa**k, _SMALLEST)
+    # In decreasing order of xi the components above a slice are the first few.
+    order[:n_slots] = np.argsort(-xi)
+    for j in range(n_slots):
+        k = order[j]
+        ratio[j] = weights[k] / xi[k] if weights[k] > 0.0 else 0.0
+    occupied = state.counts > 0
+    for i in range(len(z)):
+        u = (1.0 - rng.random()) * xi[z[i]]
+        n = 1
+        while n < n_slots and xi[order[n]] >= u:
+            n += 1
+        kernel(i, order, n, state.items, state.columns, state.shared, state.log_density)
+        z[i] = order[pick(rng, state.log_density, ratio, n)]
+    count(state)
+    births = deaths = 0
+    for k in range(n_slots):
+        births += state.counts[k] > 0 and not occupied[k]
+        deaths += state.counts[k] == 0 and occupied[k]
+    return births, deaths
+
+
+@njit
+def next_jump(
+    rng: np.random.Generator, arrival: float, intensity: float, discount: float
+) -> tuple[float, float]:
+    """The next smaller jump of the Poisson process, and where its search stopped.
+
+    Thinning (Rosiński 2001): points of intensity c e^(-s) above 1 and c s^(-1-d) below, in
+    decreasing order, are the unit-rate arrivals through the inverse of the intensity's tail
+    integral; a point is kept with probability s^(-1-d) and e^(-s) respectively.
+    """
+    above_one = exp(-1.0)  # tail integral at 1, over c
+    while True:
+        arrival += rng.standard_exponential() / intensity
+        if arrival < above_one:
+            s = -log(arrival)
+            kept = s ** (-1.0 - discount)
+        else:
+            below = arrival - above_one
+            s = exp(-below) if discount == 0.0 else (1.0 + discount * below) ** (-1.0 / discount)
+            kept = exp(-s)
+        if rng.random() < kept:
+            return s, arrival
+
+
+@njit
+def process_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
+    """Reassign all items given the process, whose further atoms are rows K, K + 1, … .
+
+    Returns the numbers of clusters opened and closed.
+    """
+    z, n_slots = state.z, len(state.counts)
+    kernel, draw_base, derive = kernel_of(state), draw_base_of(state), derive_of(state)
+    alpha, discount = state.parameters[0]
+    values, columns = state.values, state.columns
+    candidates, log_density = state.candidates, state.log_density
+    equal = np.ones(len(candidates))  # above its slice a component's weight no longer matters
+    n_clusters = n_occupied = state.n_active[0]
+    atoms = np.zeros(len(values), dtype=np.int64)  # rows: occupied slots, then further atoms
+    atoms[:n_clusters] = state.active[:n_clusters]
+    jumps, sizes = np.zeros(len(values)), np.zeros(len(values), dtype=np.int64)
+    for j in range(n_clusters):
+        k = atoms[j]
+        sizes[k] = state.counts[k]
+        jumps[k] = rng.standard_gamma(sizes[k] - discount)
+    intensity = alpha
+    if discount > 0.0:
+        mass = rng.standard_gamma((alpha + discount * n_clusters) / discount)
+        intensity = mass * discount / gamma(1.0 - discount)
+    pending, arrival = next_jump(rng, 0.0, intensity, discount)
+    n_atoms, end, drawn = n_clusters, n_slots, n_slots
+
+    for i in range(len(z)):
+        u = (1.0 - rng.random()) * jumps[z[i]]
+        while pending >= u:
+            if drawn == end:
+                if drawn + n_slots > len(values):
+                    values = np.concatenate((values, np.empty_like(values)))
+                    columns = np.concatenate((columns, np.empty_like(columns)))
+                    jumps = np.concatenate((jumps, np.zeros_like(jumps)))
+                    sizes = np.concatenate((sizes, np.zeros_like(sizes)))
+                    atoms = np.concatenate((atoms, np.zeros_like(atoms)))
+                    candidates = np.zeros_like(atoms)
+                    log_density, equal = np.zeros_like(jumps), np.ones_like(jumps)
+                draw_base(rng, state.shared, values, drawn)
+                derive(values, drawn, drawn + n_slots, state.shared, columns)
+                drawn += n_slots
+            atoms[n_atoms] = end
+            jumps[end] = pending
+            n_atoms += 1
+            end += 1
+            pending, arrival = next_jump(rng, arrival, intensity, discount)
+        sizes[z[i]] -= 1
+        n_occupied -= sizes[z[i]] == 0
+        n = 0
+        for j in range(n_atoms):
+            row = atoms[j]
+            if jumps[row] >= u and (sizes[row] > 0 or n_occupied < n_slots):
+                candidates[n] = row
+                n += 1
+        kernel(i, candidates, n, state.items, columns, state.shared, log_density)
+        row = candidates[pick(rng, log_density, equal, n)]
+        z[i] = row
+        n_occupied += sizes[row] == 0
+        sizes[row] += 1
+    return settle(rng, state, atoms[:n_atoms], sizes, values, columns)
+
+
+@njit
+def settle(
+    rng: np.random.Generator,
+    state: State,
+    atoms: np.ndarray,
+    sizes: np.ndarray,
+    values: np.ndarray,
+    columns: np.ndarray,
+) -> tuple[int, int]:
+    """Give every new cluster a slot; returns the numbers of clusters opened and closed.
+
+    Slots that stay occupied keep their label. Given the partition all labellings are equally
+    probable, hence so they stay.
+    """
+    counts, n_slots = state.counts, len(state.counts)
+    choose_slot = choose_slot_of(state)
+    slot_of = np.arange(len(sizes))
+    births = deaths = 0
+    for k in atoms:
+        if k < n_slots:
+            counts[k] = sizes[k]
+            if counts[k] == 0:
+                vacate(state, k)
+                deaths += 1
+    for row in atoms:
+        if row >= n_slots and sizes[row] > 0:
+            k = choose_slot(
+                rng.random(), counts, state.n_active[0], state.parameters, state.weights
+            )
+            counts[k] = sizes[row]
+            state.values[k] = values[row]
+            state.columns[k] = columns[row]
+            occupy(state, k)
+            slot_of[row] = k
+            births += 1
+    if births > 0:
+        for i in range(len(state.z)):
+            state.z[i] = slot_of[state.z[i]]
+    return births, deaths
+
+
+@njit
+def slice_step(
+    rng: np.random.Generator,
+    state: State,
+    explicit: bool,
+    kappa: float,
+    swap: bool,
+    slice_atoms: bool,
+    weights: int,
+) -> tuple[int, int, int]:
+    """One iteration: the sweep, then what all algorithms share."""
+    prepare(state)
+    if explicit:
+        births, deaths = weights_sweep(rng, state, kappa)
+    else:
+        births, deaths = process_sweep(rng, state)
+    return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
+
+
+class SliceGibbs(MixtureStep):
+    """Slice sampler of Walker (2007), as made efficient by Kalli, Griffin and Walker (2011).
+
+    An item is compared only with the components whose weight exceeds its slice variable: few,
+    where weights decrease fast.
+
+    Parameters
+    ----------
+    vars : variable or list of variables, optional
+        The allocation; needed only where the model has several.
+    xi : float, optional
+        Kappa in (0, 1): slices under the fixed sequence xi_k = (1 - kappa) kappa^(k - 1) in
+        place of the weights. A larger kappa compares each item with more components and mixes
+        better; near 1 the sweep is that of `BlockedGibbs`.
+    concentration, atoms, init, model, rng
+        See `MixtureStep`.
+
+    Raises
+    ------
+    MixtureError
+        If the model is not a mixture that can be sampled exactly; if `xi` is given for a Chinese
+        restaurant process; if such a process has a discount that is random, or not below 1/2.
+
+    Notes
+    -----
+    The Chinese restaurant process is sampled as the infinite process, its jumps revealed as far
+    as the slices reach. With discount d their expected number is finite only for d < 1/2: a
+    cluster of one item has a jump J ~ Gamma(1 - d), the jumps above J u number about (J u)^-d, and
+    E[J^-d] is infinite from d = 1/2 on.
+
+    `xi` needs components in an order of their own. Slots of a Chinese restaurant process have
+    none: a sequence bound to labels that are kept between sweeps would not be independent of the
+    weights, and the sampler not exact.
+
+    References
+    ----------
+    .. [1] Walker, S. G. (2007). Sampling the Dirichlet mixture model with slices. Communications
+       in Statistics – Simulation and Computation 36, 45–54.
+    .. [2] Kalli, M., Griffin, J. E. and Walker, S. G. (2011). Slice sampling mixture models.
+       Statistics and Computing 21, 93–105.
+    .. [3] Pitman, J. (1996). Some developments of the Blackwell–MacQueen urn scheme. In
+       Statistics, Probability and Game Theory, IMS Lecture Notes 30, 245–267.
+    .. [4] Pitman, J. and Yor, M. (1997). The two-parameter Poisson–Dirichlet distribution derived
+       from a stable subordinator. Annals of Probability 25, 855–900.
+    .. [5] Rosiński, J. (2001). Series representations of Lévy processes from the perspective of
+       point processes. In Lévy Processes, Birkhäuser, 401–415.
+    """
+
+    name = "slice_gibbs"
+
+    def __init__(self, vars: Any = None, *, xi: float | None = None, **kwargs: Any) -> None:
+        if xi is not None and not (isinstance(xi, Real) and 0.0 < float(xi) < 1.0):
+            raise ValueError(
+                f"SliceGibbs: xi is kappa of the sequence (1 - kappa) kappa^(k - 1); found {xi!r}, "
+                "expected a number between 0 and 1, or None for slices under the weights."
+            )
+        self.xi = None if xi is None else float(xi)
+        super().__init__(vars, **kwargs)
+
+    def _check_prior(self) -> None:
+        if self._mixture.prior.kind is not PriorKind.CRP:
+            return
+        name = self._mixture.allocation.name
+        if self.xi is not None:
+            raise MixtureError(
+                f"SliceGibbs(xi={self.xi}) needs components in an order of their own, but the "
+                f"slots of the Chinese restaurant process {name} have none. Leave xi out, or "
+                "write w = pm.StickBreakingWeights('w', alpha, K=K - 1) and z = "
+                "pm.Categorical('z', w)."
+            )
+        node = self._mixture.allocation.owner
+        discount = node.op.dist_params(node)[1]
+        random = set(ancestors([discount])) & set(self._mixture.model.basic_RVs)
+        if random or not float(discount.eval()) < _LARGEST_DISCOUNT:
+            found = "random" if random else f"{float(discount.eval()):g}"
+            raise MixtureError(
+                f"SliceGibbs: the discount of {name} is {found}; expected a number below "
+                f"{_LARGEST_DISCOUNT:g}, since otherwise the expected number of components above "
+                "the slices may be infinite. Use dps.ImportanceConditional() or dps.Neal8()."
+            )
+
+    def _pool_size(self) -> int:
+        return self._mixture.n_components
+
+    def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
+        explicit = self._mixture.prior.kind is not PriorKind.CRP
+        kappa = 0.0 if self.xi is None else self.xi
+        births, deaths, evaluations = slice_step(self.rng, self._state, explicit, kappa, *rest)
+        return births, deaths, evaluations
