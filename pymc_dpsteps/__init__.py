@@ -11,8 +11,13 @@ from pymc_dpsteps.steps import (
     Neal1,
     Neal2,
     Neal3,
+    Neal4,
+    Neal5,
+    Neal6,
+    Neal7,
     Neal8,
     SliceGibbs,
+    SplitMerge,
 )
 
 __all__ = [
@@ -23,8 +28,13 @@ __all__ = [
     "Neal1",
     "Neal2",
     "Neal3",
+    "Neal4",
+    "Neal5",
+    "Neal6",
+    "Neal7",
     "Neal8",
     "SliceGibbs",
+    "SplitMerge",
     "datasets",
     "diagnostics",
     "plots",

@@ -238,7 +238,9 @@ class View:
         inputs = [v for v in model.value_vars if v in set(ancestors(graphs))]
         start = model.initial_point(random_seed=0)
         point = [
-            start[v.name] + rng.normal(size=start[v.name].shape) * (np.dtype(v.dtype).kind == "f")
+            start[v.name] + rng.normal(size=start[v.name].shape)
+            if np.dtype(v.dtype).kind == "f"
+            else start[v.name]
             for v in inputs
         ]
         function = pytensor.function(inputs, graphs, mode="FAST_COMPILE", on_unused_input="ignore")

@@ -309,7 +309,8 @@ class MixtureStep(BlockedStep):
             self._start()
         births, deaths, evaluations = self._iterate(self._rest)
         if self.tune:
-            self.widths += 0.1 * (3.0 * self._state.moves - self.widths)
+            moved = self._state.moves > 0.0  # not where atoms are drawn, or left to other steps
+            self.widths[moved] += 0.1 * (3.0 * self._state.moves - self.widths)[moved]
         stats = self._stats(births, deaths, evaluations)
         return self._pack(point), [stats]
 

@@ -12,7 +12,6 @@ needs its atoms during the sweep, so labels and auxiliaries stay apart.
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,18 +19,10 @@ from pymc.step_methods.compound import Competence
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.jit import njit
-from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
-from pymc_dpsteps.steps.base import MixtureStep
-from pymc_dpsteps.steps.state import State, choose_slot_of, kernel_of, predictive_of
-from pymc_dpsteps.steps.updates import (
-    copy_row,
-    fill_pool,
-    occupy,
-    pick,
-    prepare,
-    update_rest,
-    vacate,
-)
+from pymc_dpsteps.steps.arguments import positive_integer
+from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster
+from pymc_dpsteps.steps.state import State, kernel_of, predictive_of
+from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest, vacate
 
 __all__ = ["Neal8"]
 
@@ -39,30 +30,29 @@ __all__ = ["Neal8"]
 @njit
 def neal8_sweep(rng: np.random.Generator, state: State, m: int) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
-    z, counts, candidates, log_density = state.z, state.counts, state.candidates, state.log_density
-    prior = state.prior
-    kernel, predictive, choose_slot = kernel_of(state), predictive_of(state), choose_slot_of(state)
-    pool_end = len(state.values)
+    z, counts, active, weights = state.z, state.counts, state.active, state.weights
+    candidates, prior, log_density = state.candidates, state.prior, state.log_density
+    kernel, predictive = kernel_of(state), predictive_of(state)
+    n_slots, pool_end = len(counts), len(state.values)
     next_row = pool_end
     births = deaths = 0
     for i in range(len(z)):
         own = z[i]
         counts[own] -= 1
-        singleton = counts[own] == 0
-        if singleton:
+        alone = counts[own] == 0
+        if alone:
             vacate(state, own)
         n_active = state.n_active[0]
-        new_weight = predictive(counts, state.active, n_active, state.parameters, state.weights)
+        new_weight = predictive(counts, active, n_active, state.parameters, weights)
         for j in range(n_active):
-            candidates[j] = state.active[j]
-            prior[j] = state.weights[state.active[j]]
+            candidates[j], prior[j] = active[j], weights[active[j]]
         n = n_active
         if new_weight > 0.0:
             if next_row + m > pool_end:
                 fill_pool(rng, state)
-                next_row = len(counts)
+                next_row = n_slots
             for j in range(m):
-                if j == 0 and singleton:
+                if j == 0 and alone:
                     candidates[n] = own
                 else:
                     candidates[n] = next_row
@@ -70,19 +60,15 @@ def neal8_sweep(rng: np.random.Generator, state: State, m: int) -> tuple[int, in
                 prior[n] = new_weight / m
                 n += 1
         kernel(i, candidates, n, state.items, state.columns, state.shared, log_density)
-        j = pick(rng, log_density, prior, n)
-        chosen = candidates[j]
-        if j >= n_active:
-            slot = choose_slot(rng.random(), counts, n_active, state.parameters, state.weights)
-            if slot != chosen:
-                copy_row(state, chosen, slot)
-            occupy(state, slot)
-            births += chosen != own
-        else:
-            slot = chosen
-        deaths += singleton and chosen != own
+        chosen = pick(rng, log_density, prior, n)
+        row = candidates[chosen]
+        slot = row
+        if chosen >= n_active:
+            slot = open_cluster(rng, state, row)
         z[i] = slot
         counts[slot] += 1
+        births += row >= n_slots
+        deaths += alone and row != own
     return births, deaths
 
 
@@ -96,7 +82,7 @@ def neal8_step(
     return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
 
 
-class Neal8(MixtureStep):
+class Neal8(MarginalStep):
     """Neal's (2000) Algorithm 8, for any kernel, base measure and prior of the allocation.
 
     Parameters
@@ -123,13 +109,7 @@ class Neal8(MixtureStep):
     name = "neal8"
 
     def __init__(self, vars: Any = None, *, m: int = 3, **kwargs: Any) -> None:
-        whole = isinstance(m, Real) and not isinstance(m, bool) and float(m).is_integer()
-        if not whole or m < 1:
-            raise ValueError(
-                f"Neal8: m is the number of auxiliary components; found {m!r}, "
-                "expected an integer of at least 1."
-            )
-        self.m = int(m)
+        self.m = positive_integer(self, "m is the number of auxiliary components", m)
         super().__init__(vars, **kwargs)
 
     @staticmethod
@@ -139,19 +119,8 @@ class Neal8(MixtureStep):
 
         return competence(var, has_grad)
 
-    def _check_prior(self) -> None:
-        prior = self._mixture.prior
-        if prior.kind is PriorKind.WEIGHTS:
-            raise MixtureError(
-                f"Neal8 integrates the weights of {self._mixture.allocation.name} out, but their "
-                "law is unknown: expected pm.StickBreakingWeights, pm.Dirichlet, or sticks "
-                "v ~ pm.Beta of length K - 1 with w = v_k prod(1 - v_l), the last weight taking "
-                "the rest. Use dps.BlockedGibbs(), which samples given the weights."
-            )
-
-    def _pool_size(self) -> int:
-        n_components = self._mixture.n_components
-        return -(-self.m // n_components) * n_components
+    def _draws_per_item(self) -> int:
+        return self.m
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         births, deaths, evaluations = neal8_step(self.rng, self._state, self.m, *rest)

@@ -111,6 +111,23 @@ def next_jump(
 
 
 @njit
+def draw_clusters(
+    rng: np.random.Generator, state: State, jumps: np.ndarray, sizes: np.ndarray
+) -> float:
+    """Write the clusters' jumps and sizes by slot; return c of the intensity of all other jumps."""
+    alpha, discount = state.parameters[0]
+    n_clusters = state.n_active[0]
+    for j in range(n_clusters):
+        k = state.active[j]
+        sizes[k] = state.counts[k]
+        jumps[k] = rng.standard_gamma(sizes[k] - discount)
+    if discount == 0.0:
+        return alpha
+    a = rng.standard_gamma((alpha + discount * n_clusters) / discount)
+    return a * discount / gamma(1.0 - discount)
+
+
+@njit
 def process_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign all items given the process, whose further atoms are rows K, K + 1, … .
 
@@ -118,7 +135,7 @@ def process_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """
     z, n_slots = state.z, len(state.counts)
     kernel, draw_base, derive = kernel_of(state), draw_base_of(state), derive_of(state)
-    alpha, discount = state.parameters[0]
+    discount = state.parameters[0, 1]
     values, columns = state.values, state.columns
     candidates, log_density = state.candidates, state.log_density
     equal = np.ones(len(candidates))  # above its slice a component's weight no longer matters
@@ -126,14 +143,7 @@ def process_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     atoms = np.zeros(len(values), dtype=np.int64)  # rows: occupied slots, then further atoms
     atoms[:n_clusters] = state.active[:n_clusters]
     jumps, sizes = np.zeros(len(values)), np.zeros(len(values), dtype=np.int64)
-    for j in range(n_clusters):
-        k = atoms[j]
-        sizes[k] = state.counts[k]
-        jumps[k] = rng.standard_gamma(sizes[k] - discount)
-    intensity = alpha
-    if discount > 0.0:
-        mass = rng.standard_gamma((alpha + discount * n_clusters) / discount)
-        intensity = mass * discount / gamma(1.0 - discount)
+    intensity = draw_clusters(rng, state, jumps, sizes)
     pending, arrival = next_jump(rng, 0.0, intensity, discount)
     n_atoms, end, drawn = n_clusters, n_slots, n_slots
 

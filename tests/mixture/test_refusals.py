@@ -373,9 +373,25 @@ def plain_crp():
     normal_with(pm.Normal("mu", 0, 1, shape=K))
 
 
-def test_neal8_needs_weights_of_a_known_law():
+@pytest.mark.parametrize("step", [dps.Neal4, dps.Neal5, dps.Neal6, dps.Neal7, dps.Neal8])
+def test_marginal_algorithms_need_weights_of_a_known_law(step):
     fragments = ("z", "pm.StickBreakingWeights", "pm.Dirichlet", "dps.BlockedGibbs")
-    assert_refused(softmax_weights, *fragments)
+    assert_refused(softmax_weights, step.__name__, *fragments, step=step)
+
+
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [
+        (lambda: pm.StickBreakingWeights("w", 1.0, K=K - 1), "truncated stick-breaking weights"),
+        (lambda: pm.Dirichlet("w", np.ones(K)), "Dirichlet weights"),
+    ],
+)
+def test_neal4_needs_exchangeable_slots(weights, found):
+    def declare():
+        z = pm.Categorical("z", weights(), shape=N)
+        pm.Normal("y", pm.Normal("mu", 0, 1, shape=K)[z], 1, observed=Y)
+
+    assert_refused(declare, "Neal4", "z", found, "dps.Neal8", "exchangeable", step=dps.Neal4)
 
 
 def test_neal8_refuses_sticks_whose_last_weight_does_not_take_the_rest():
@@ -393,9 +409,14 @@ def test_blocked_gibbs_needs_weights():
     assert_refused(plain_crp, *fragments, step=dps.BlockedGibbs)
 
 
-@pytest.mark.parametrize("m", [0, -3, 1.5, True, "3"])
-def test_a_number_of_auxiliaries_that_is_not_positive(m):
-    assert_refused(plain_crp, "m", repr(m), "at least 1", error=ValueError, m=m)
+COUNTS = [(dps.Neal5, "R"), (dps.Neal6, "R"), (dps.Neal8, "m")]
+
+
+@pytest.mark.parametrize(("step", "name"), COUNTS)
+@pytest.mark.parametrize("value", [0, -3, 1.5, True, "3"])
+def test_a_number_that_is_not_positive_or_whole(step, name, value):
+    fragments = (step.__name__, name, repr(value), "at least 1")
+    assert_refused(plain_crp, *fragments, step=step, error=ValueError, **{name: value})
 
 
 @pytest.mark.parametrize(
@@ -567,7 +588,9 @@ def test_a_concentration_that_scales_the_base_measure_is_left_to_nuts():
         assert {v.name for v in dps.Neal8().vars} == {"mu", "z"}
 
 
-def test_numbers_of_auxiliaries_that_are_whole():
+@pytest.mark.parametrize(("step", "name"), COUNTS)
+def test_numbers_that_are_whole(step, name):
     with pm.Model():
         plain_crp()
-        assert [dps.Neal8(m=m).m for m in (1, 2.0, np.int64(7))] == [1, 2, 7]
+        made = [step(**{name: value}) for value in (1, 2.0, np.int64(7))]
+    assert [getattr(s, name) for s in made] == [1, 2, 7]

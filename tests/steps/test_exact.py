@@ -1,7 +1,9 @@
-"""Every algorithm under every prior of the allocation against exact posteriors."""
+"""Every algorithm under every prior of the allocation: six points, enumerated."""
 
-import json
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -9,13 +11,21 @@ import pytensor.tensor as pt
 import pytest
 from numpy.polynomial.hermite_e import hermegauss
 from scipy.special import logsumexp, softmax
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import norm
 
 import pymc_dpsteps as dps
+from tests.helpers_algorithms import (
+    ALGORITHMS,
+    CRP,
+    DIRICHLET,
+    RANDOM_DISCOUNT,
+    STICKS,
+    WEIGHTS,
+    serving,
+)
 from tests.helpers_chain import (
     assert_means,
     atom_of_first_item,
-    autocorrelation_time,
     partition_functionals,
     run_chain,
 )
@@ -24,7 +34,6 @@ from tests.helpers_exact import (
     SIX_POINTS,
     SPREAD,
     Grid,
-    all_labels,
     crp,
     dirichlet,
     dirichlet_means,
@@ -34,102 +43,7 @@ from tests.helpers_exact import (
     sticks,
 )
 
-GOLDENS = json.loads((Path(__file__).parents[1] / "goldens.json").read_text())
-GOLDEN_SWEEPS, SWEEPS = 40_000, 25_000
-
-STEPS = {
-    "neal8-m1": lambda **options: dps.Neal8(m=1, **options),
-    "neal8-m2": lambda **options: dps.Neal8(m=2, **options),
-    "neal8-m30": lambda **options: dps.Neal8(m=30, **options),
-    "blocked": dps.BlockedGibbs,
-}
-MARGINAL = ["neal8-m1", "neal8-m2", "neal8-m30"]
-
-
-# The golden cases --------------------------------------------------------------------------------
-
-
-def golden_exact(case):
-    """Expectations of a golden case under the names of `partition_functionals`."""
-    exact = GOLDENS[case]["exact"]
-    found = {"k": exact["E_k"], "(k - E[k])^2": exact["Var_k"], "theta_1": exact["E_theta_1"]}
-    found |= {f"k = {j}": p for j, p in enumerate(exact["P_k"], start=1)}
-    together = enumerate(exact["co_clustering_row_1"][1:], start=2)
-    found |= {f"item {i} with item 1": p for i, p in together}
-    if "E_count_first_slot" in exact:
-        found["n of slot 1"] = exact["E_count_first_slot"]
-    return found
-
-
-def nine_points():
-    y = np.array(GOLDENS["neal2000_nine_points"]["y"])
-    with pm.Model() as model:
-        mu = pm.Normal("mu", 0, 1, shape=9)
-        z = dps.ChineseRestaurantProcess("z", 1.0, K=9, shape=9)
-        pm.Normal("y", mu[z], 0.1, observed=y)
-    return model, "mu", lambda mu: mu
-
-
-def seven_counts():
-    y = np.array(GOLDENS["poisson_gamma_seven_counts"]["y"])
-    with pm.Model() as model:
-        rate = pm.Gamma("rate", 2, 0.5, shape=7)
-        z = dps.ChineseRestaurantProcess("z", 0.8, K=7, shape=7)
-        pm.Poisson("y", rate[z], observed=y)
-    return model, "rate_log__", np.exp
-
-
-def truncated_sticks():
-    y = np.array(GOLDENS["truncated_sticks_six_points"]["y"])
-    with pm.Model() as model:
-        mu = pm.Normal("mu", 0, 1.5, shape=4)
-        w = pm.StickBreakingWeights("w", 1.5, K=3)
-        z = pm.Categorical("z", w, shape=6)
-        pm.Normal("y", mu[z], 0.4, observed=y)
-    return model, "mu", lambda mu: mu
-
-
-GOLDEN_CASES = {
-    "neal2000_nine_points": (nine_points, 9, 200_000, MARGINAL),
-    "poisson_gamma_seven_counts": (seven_counts, 7, GOLDEN_SWEEPS, MARGINAL),
-    "truncated_sticks_six_points": (truncated_sticks, 4, GOLDEN_SWEEPS, [*MARGINAL, "blocked"]),
-}
-
-
-def golden_draws(case, step):
-    build, n_components, sweeps, _ = GOLDEN_CASES[case]
-    model, atom, to_natural = build()
-    with model:
-        chain = run_chain(STEPS[step](), model, ["z", atom], sweeps, seed=20)
-    functionals = partition_functionals(chain["z"], n_components, GOLDENS[case]["exact"]["E_k"])
-    theta_1 = to_natural(atom_of_first_item(chain["z"], chain[atom]))
-    return functionals | {"theta_1": theta_1}
-
-
-@pytest.mark.parametrize(
-    ("case", "step"), [(case, step) for case, entry in GOLDEN_CASES.items() for step in entry[3]]
-)
-def test_golden_posteriors(case, step):
-    draws = golden_draws(case, step)
-    assert_means(draws, golden_exact(case))
-    if case == "neal2000_nine_points":
-        assert_autocorrelation_times_of_neal_2000(draws, step.removeprefix("neal8-m"))
-
-
-def assert_autocorrelation_times_of_neal_2000(draws, m):
-    """The same chain mixes as fast as Table 1 says, although its atoms are slice-sampled.
-
-    Neal draws the atoms given their items from the conjugate posterior. Univariate slice sampling
-    of one location per cluster loses little: the times agree within the 15% allowed here.
-    """
-    rows = GOLDENS["neal2000_nine_points"]["autocorrelation_time"]["rows"]
-    (row,) = [row for row in rows if row["algorithm"] == f"8, m={m}"]
-    for name, times in {"k": row["tau_k"], "theta_1": row["tau_theta_1"]}.items():
-        _, independent_program = times  # more precise than Neal's table
-        assert autocorrelation_time(draws[name]) == pytest.approx(independent_program, rel=0.15)
-
-
-# Enumeration of six points under every prior -----------------------------------------------------
+SWEEPS, LONG_SWEEPS = 10_000, 200_000
 
 
 def normal_mixture(z, n_components, y=SIX_POINTS):
@@ -138,6 +52,7 @@ def normal_mixture(z, n_components, y=SIX_POINTS):
 
 
 def from_crp(alpha, discount=0.0, *, K, n_items=6):
+    @cache
     def build():
         with pm.Model() as model:
             z = dps.ChineseRestaurantProcess("z", alpha, discount, K=K, shape=n_items)
@@ -148,6 +63,7 @@ def from_crp(alpha, discount=0.0, *, K, n_items=6):
 
 
 def from_dirichlet(a):
+    @cache
     def build():
         with pm.Model() as model:
             w = pm.Dirichlet("w", a)
@@ -166,6 +82,7 @@ def sticks_by_hand(a, b):
 
 
 def from_sticks_by_hand(a, b):
+    @cache
     def build():
         with pm.Model() as model:
             sticks_by_hand(a, b)
@@ -193,71 +110,98 @@ ALPHA_STICKS = (np.ones(3), np.full(3, 1.5))
 PY_STICKS = pitman_yor_sticks(0.8, 0.3)
 SYMMETRIC, ASYMMETRIC = np.full(4, 0.5), np.array([0.3, 1.0, 2.0, 0.7])
 
-# model, slots, log p(z | counts), E[w | counts] or None, algorithms
+
+@dataclass(frozen=True)
+class Prior:
+    """A model of the points, its slots, log p(z | counts) and, with weights, E[w | counts]."""
+
+    model: Callable[[], pm.Model]
+    urn: str
+    n_components: int
+    log_prior: Callable[..., Any]
+    weight_means: Callable[..., Any] | None = None
+
+
 FIXED_PRIORS = {
-    "crp-more-slots-than-items": (from_crp(1.3, K=7, n_items=5), 7, lambda c: crp(c, 1.3), None),
-    "crp-fewer-slots-than-items": (from_crp(1.5, K=3), 3, lambda c: crp(c, 1.5), None),
-    "pitman-yor-crp": (from_crp(0.8, 0.4, K=6), 6, lambda c: crp(c, 0.8, 0.4), None),
-    "pitman-yor-crp-few-slots": (from_crp(0.8, 0.4, K=3), 3, lambda c: crp(c, 0.8, 0.4), None),
-    "dirichlet-symmetric": (
+    "crp-more-slots-than-items": Prior(
+        from_crp(1.3, K=7, n_items=5), CRP, 7, partial(crp, alpha=1.3)
+    ),
+    "crp-fewer-slots-than-items": Prior(from_crp(1.5, K=3), CRP, 3, partial(crp, alpha=1.5)),
+    "crp-one-item": Prior(from_crp(1.5, K=2, n_items=1), CRP, 2, partial(crp, alpha=1.5)),
+    "pitman-yor-crp": Prior(from_crp(0.8, 0.4, K=6), CRP, 6, partial(crp, alpha=0.8, discount=0.4)),
+    "pitman-yor-crp-few-slots": Prior(
+        from_crp(0.8, 0.4, K=3), CRP, 3, partial(crp, alpha=0.8, discount=0.4)
+    ),
+    "dirichlet-symmetric": Prior(
         from_dirichlet(SYMMETRIC),
+        DIRICHLET,
         4,
-        lambda c: dirichlet(c, SYMMETRIC),
-        lambda c: dirichlet_means(c, SYMMETRIC),
+        partial(dirichlet, a=SYMMETRIC),
+        partial(dirichlet_means, a=SYMMETRIC),
     ),
-    "dirichlet-asymmetric": (
+    "dirichlet-asymmetric": Prior(
         from_dirichlet(ASYMMETRIC),
+        DIRICHLET,
         4,
-        lambda c: dirichlet(c, ASYMMETRIC),
-        lambda c: dirichlet_means(c, ASYMMETRIC),
+        partial(dirichlet, a=ASYMMETRIC),
+        partial(dirichlet_means, a=ASYMMETRIC),
     ),
-    "sticks-by-hand": (
+    "sticks-by-hand": Prior(
         from_sticks_by_hand(*ALPHA_STICKS),
+        STICKS,
         4,
         lambda c: sticks(c, *ALPHA_STICKS),
         lambda c: stick_means(c, *ALPHA_STICKS),
     ),
-    "pitman-yor-sticks": (
+    "pitman-yor-sticks": Prior(
         from_sticks_by_hand(*PY_STICKS),
+        STICKS,
         4,
         lambda c: sticks(c, *PY_STICKS),
         lambda c: stick_means(c, *PY_STICKS),
     ),
 }
+FIXED_ROWS = [(case, step) for case, prior in FIXED_PRIORS.items() for step in serving(prior.urn)]
 
 
-def algorithms(case):
-    return ["neal8-m1"] if "crp" in case else ["neal8-m2", "blocked"]
-
-
-@pytest.mark.parametrize(
-    ("case", "step"), [(case, step) for case in FIXED_PRIORS for step in algorithms(case)]
-)
-def test_posteriors_under_fixed_priors(case, step):
-    build, n_components, log_prior, weight_means = FIXED_PRIORS[case]
-    model = build()
+def check_fixed_prior(case, step, sweeps):
+    prior = FIXED_PRIORS[case]
+    model, n_components = prior.model(), prior.n_components
     y = SIX_POINTS[: model["z"].type.shape[0]]
-    posterior = enumerate_normal(y, n_components, log_prior)
+    posterior = enumerate_normal(y, n_components, prior.log_prior)
     exact = posterior.expectations()
     recorded = [v.name for v in model.value_vars]
     with model:
-        chain = run_chain(STEPS[step](), model, recorded, SWEEPS, seed=21)
+        chain = run_chain(ALGORITHMS[step].make(), model, recorded, sweeps, seed=21)
     draws = partition_functionals(chain["z"], n_components, exact["k"])
     draws["theta_1"] = atom_of_first_item(chain["z"], chain["mu"])
-    if weight_means is not None:
+    if prior.weight_means is not None:
         by_sticks = "v_logodds__" in chain
         value = chain["v_logodds__" if by_sticks else "w_simplex__"]
         w = (weights_from_sticks if by_sticks else weights_from_simplex)(value)
-        for k, mean in enumerate(posterior.expectation(weight_means(posterior.counts)), start=1):
+        means = posterior.expectation(prior.weight_means(posterior.counts))
+        for k, mean in enumerate(means, start=1):
             exact[f"w_{k}"] = mean
             draws[f"w_{k}"] = w[:, k - 1]
     assert_means(draws, exact)
+
+
+@pytest.mark.parametrize(("case", "step"), FIXED_ROWS)
+def test_posteriors_under_fixed_priors(case, step):
+    check_fixed_prior(case, step, SWEEPS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "step"), FIXED_ROWS)
+def test_posteriors_under_fixed_priors_long(case, step):
+    check_fixed_prior(case, step, LONG_SWEEPS)
 
 
 # Random concentrations: exact by quadrature ------------------------------------------------------
 
 
 def random_crp(K, *, with_discount=False):
+    @cache
     def build():
         with pm.Model() as model:
             alpha = pm.Gamma("alpha", 2, 2)
@@ -268,6 +212,7 @@ def random_crp(K, *, with_discount=False):
     return build
 
 
+@cache
 def random_sticks():
     with pm.Model() as model:
         alpha = pm.Gamma("alpha", 2, 2)
@@ -276,12 +221,14 @@ def random_sticks():
     return model
 
 
+@cache
 def random_sticks_by_hand():
     with pm.Model() as model:
         sticks_by_hand(1.0, pm.Gamma("alpha", 2, 2))
     return model
 
 
+@cache
 def random_dirichlet():
     with pm.Model() as model:
         alpha = pm.Gamma("alpha", 2, 2)
@@ -290,6 +237,7 @@ def random_dirichlet():
     return model
 
 
+@cache
 def random_crp_on_log_scale():
     with pm.Model() as model:
         alpha = pt.exp(pm.Normal("log_alpha", 0, 1))
@@ -316,35 +264,47 @@ def log_sticks(counts, alpha):
     return sticks(counts, [1.0] * 3, [alpha] * 3)
 
 
+@dataclass(frozen=True)
+class RandomPrior:
+    """A model of the points, its slots, a grid of hyperparameters and log p(z | counts, node)."""
+
+    model: Callable[[], pm.Model]
+    urn: str
+    n_components: int
+    grid: Grid
+    log_prior: Callable[..., Any]
+
+
 RANDOM_PRIORS = {
-    "crp": (random_crp(6), 6, gamma_grid(2, 2), crp),
-    "crp-fewer-slots-than-items": (random_crp(3), 3, gamma_grid(2, 2), crp),
-    "crp-on-log-scale": (random_crp_on_log_scale, 6, log_normal_grid(), crp),
-    "crp-with-discount": (random_crp(6, with_discount=True), 6, alpha_and_discount_grid(), crp),
-    "sticks": (random_sticks, 4, gamma_grid(2, 2), log_sticks),
-    "sticks-by-hand": (random_sticks_by_hand, 4, gamma_grid(2, 2), log_sticks),
-    "dirichlet": (
+    "crp": RandomPrior(random_crp(6), CRP, 6, gamma_grid(2, 2), crp),
+    "crp-fewer-slots-than-items": RandomPrior(random_crp(3), CRP, 3, gamma_grid(2, 2), crp),
+    "crp-on-log-scale": RandomPrior(random_crp_on_log_scale, CRP, 6, log_normal_grid(), crp),
+    "crp-with-discount": RandomPrior(
+        random_crp(6, with_discount=True), RANDOM_DISCOUNT, 6, alpha_and_discount_grid(), crp
+    ),
+    "sticks": RandomPrior(random_sticks, STICKS, 4, gamma_grid(2, 2), log_sticks),
+    "sticks-by-hand": RandomPrior(random_sticks_by_hand, STICKS, 4, gamma_grid(2, 2), log_sticks),
+    "dirichlet": RandomPrior(
         random_dirichlet,
+        DIRICHLET,
         4,
         gamma_grid(2, 2),
         lambda c, alpha: dirichlet(c, [alpha / 4] * 4),
     ),
 }
+RANDOM_ROWS = [(case, step) for case, prior in RANDOM_PRIORS.items() for step in serving(prior.urn)]
 
 
-@pytest.mark.parametrize(
-    ("case", "step"), [(case, step) for case in RANDOM_PRIORS for step in algorithms(case)]
-)
-def test_posteriors_with_a_random_concentration(case, step):
-    build, n_components, grid, log_prior = RANDOM_PRIORS[case]
-    log_marginal, means = grid.integrate(log_prior)
-    posterior = enumerate_normal(SIX_POINTS, n_components, log_marginal)
+def check_random_prior(case, step, sweeps):
+    prior = RANDOM_PRIORS[case]
+    log_marginal, means = prior.grid.integrate(prior.log_prior)
+    posterior = enumerate_normal(SIX_POINTS, prior.n_components, log_marginal)
     exact = posterior.expectations()
-    model = build()
+    model = prior.model()
     recorded = [v.name for v in model.value_vars]
     with model:
-        chain = run_chain(STEPS[step](), model, recorded, SWEEPS, seed=22)
-    draws = partition_functionals(chain["z"], n_components, exact["k"])
+        chain = run_chain(ALGORITHMS[step].make(), model, recorded, sweeps, seed=22)
+    draws = partition_functionals(chain["z"], prior.n_components, exact["k"])
     draws["theta_1"] = atom_of_first_item(chain["z"], chain["mu"])
     draws["alpha"] = np.exp(chain["log_alpha" if "log_alpha" in chain else "alpha_log__"])
     if "discount_logodds__" in chain:
@@ -354,14 +314,29 @@ def test_posteriors_with_a_random_concentration(case, step):
     assert_means(draws, exact)
 
 
+@pytest.mark.parametrize(
+    ("case", "step"), [row for row in RANDOM_ROWS if row[1] in ("neal8-m2", "blocked")]
+)
+def test_posteriors_with_a_random_concentration(case, step):
+    """The concentration is updated by code that all algorithms share: two suffice here."""
+    check_random_prior(case, step, SWEEPS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "step"), RANDOM_ROWS)
+def test_posteriors_with_a_random_concentration_long(case, step):
+    check_random_prior(case, step, LONG_SWEEPS)
+
+
 # Weights of unknown law --------------------------------------------------------------------------
 
 
-def test_blocked_gibbs_with_fixed_weights():
+@pytest.mark.parametrize("step", serving(WEIGHTS))
+def test_posteriors_with_fixed_weights(step):
     p = np.array([0.5, 0.3, 0.15, 0.05])
     with pm.Model() as model:
         normal_mixture(pm.Categorical("z", p, shape=6), 4)
-        chain = run_chain(dps.BlockedGibbs(), model, ["z", "mu"], SWEEPS, seed=23)
+        chain = run_chain(ALGORITHMS[step].make(), model, ["z", "mu"], SWEEPS, seed=23)
     exact = enumerate_normal(SIX_POINTS, 4, lambda c: c @ np.log(p)).expectations()
     draws = partition_functionals(chain["z"], 4, exact["k"])
     draws["theta_1"] = atom_of_first_item(chain["z"], chain["mu"])
@@ -397,155 +372,3 @@ def test_blocked_gibbs_with_weights_sampled_by_nuts():
     draws = partition_functionals(z, 3, exact["k"])
     draws["theta_1"] = atom_of_first_item(z, mu)
     assert_means(draws, exact)
-
-
-# What the step reads anew at every iteration -----------------------------------------------------
-
-
-def gaussian_posterior(covariances, y):
-    """Posterior probabilities of allocations under which y is normal with mean zero."""
-    log_density = [multivariate_normal(cov=c).logpdf(y) for c in covariances]
-    return np.exp(log_density - logsumexp(log_density))
-
-
-def test_hyperparameter_updated_by_another_step():
-    """m ~ Normal(0, 1), mu_k ~ Normal(m, SPREAD): m given mu is drawn exactly between sweeps."""
-    y, K = SIX_POINTS[1:] + 1.0, 3
-    with pm.Model() as model:
-        m = pm.Normal("m", 0, 1)
-        mu = pm.Normal("mu", m, SPREAD, shape=K)
-        w = pm.Dirichlet("w", np.ones(K))
-        z = pm.Categorical("z", w, shape=len(y))
-        pm.Normal("y", mu[z], NOISE, observed=y)
-
-    def draw_m(point, rng):
-        precision = 1.0 + K / SPREAD**2
-        mean = point["mu"].sum() / SPREAD**2 / precision
-        return point | {"m": np.array(rng.normal(mean, precision**-0.5))}
-
-    with model:
-        chain = run_chain(dps.Neal8(m=2), model, ["z", "m"], SWEEPS, seed=25, between=draw_m)
-    labels = all_labels(len(y), K)
-    covariances = [
-        NOISE**2 * np.eye(len(y)) + SPREAD**2 * np.equal.outer(z, z) + 1.0 for z in labels
-    ]
-    prior = np.exp(dirichlet(np.array([np.bincount(z, minlength=K) for z in labels]), [1.0] * K))
-    probability = gaussian_posterior(covariances, y) * prior
-    probability /= probability.sum()
-    means = [np.ones(len(y)) @ np.linalg.solve(c, y) for c in covariances]
-    mean_k = float(probability @ [len(set(z)) for z in labels])
-    found = partition_functionals(labels, K, mean_k)
-    exact = {name: float(probability @ x) for name, x in found.items()}
-    exact["m"] = float(probability @ means)
-    assert_means(partition_functionals(chain["z"], K, mean_k) | {"m": chain["m"]}, exact)
-
-
-def test_latent_kernel_variable_updated_by_another_step():
-    """x_i ~ Normal(mu[z_i], 0.6) unobserved, y_i ~ Normal(x_i, NOISE): x is drawn exactly."""
-    y, K, scatter = SIX_POINTS, 4, 0.6
-    with pm.Model() as model:
-        mu = pm.Normal("mu", 0, SPREAD, shape=K)
-        z = dps.ChineseRestaurantProcess("z", 1.0, K=K, shape=len(y))
-        x = pm.Normal("x", mu[z], scatter)
-        pm.Normal("y", x, NOISE, observed=y)
-
-    def draw_x(point, rng):
-        precision = scatter**-2 + NOISE**-2
-        mean = (point["mu"][point["z"]] / scatter**2 + y / NOISE**2) / precision
-        return point | {"x": rng.normal(mean, precision**-0.5)}
-
-    with model:
-        chain = run_chain(dps.Neal8(m=2), model, ["z", "x"], SWEEPS, seed=26, between=draw_x)
-    labels = all_labels(len(y), K)
-    counts = np.array([np.bincount(z, minlength=K) for z in labels])
-    noise = (NOISE**2 + scatter**2) * np.eye(len(y))
-    covariances = [noise + SPREAD**2 * np.equal.outer(z, z) for z in labels]
-    probability = gaussian_posterior(covariances, y) * np.exp(crp(counts))
-    probability /= probability.sum()
-    first = [y[0] - NOISE**2 * np.linalg.solve(c, y)[0] for c in covariances]  # E[x_1 | z, y]
-    mean_k = float(probability @ (counts > 0).sum(axis=1))
-    found = partition_functionals(labels, K, mean_k)
-    exact = {name: float(probability @ f) for name, f in found.items()}
-    exact["x_1"] = float(probability @ first)
-    draws = partition_functionals(chain["z"], K, mean_k) | {"x_1": chain["x"][:, 0]}
-    assert_means(draws, exact)
-
-
-def test_two_allocations_in_one_likelihood():
-    """y_i ~ Normal(mu[z_i] + nu[c_i], NOISE): a step for z and a step for c take turns."""
-    y, K = SIX_POINTS[[0, 2, 3, 5]], 2
-    with pm.Model() as model:
-        mu = pm.Normal("mu", 0, SPREAD, shape=K)
-        nu = pm.Normal("nu", 0, 1, shape=K)
-        z = dps.ChineseRestaurantProcess("z", 1.0, K=K, shape=len(y))
-        c = pm.Categorical("c", pm.Dirichlet("w", [0.5, 2.0]), shape=len(y))
-        pm.Normal("y", mu[z] + nu[c], NOISE, observed=y)
-        first, second = dps.Neal8(z, m=2), dps.Neal8(c, m=2)
-        second.setup_chain(np.random.default_rng(27), 500, SWEEPS)
-
-        def other_step(point, rng):
-            return second.step(point)[0]
-
-        chain = run_chain(first, model, ["z", "c"], SWEEPS, seed=27, between=other_step)
-    labels = all_labels(len(y), K)
-    counts = np.array([np.bincount(z, minlength=K) for z in labels])
-    log_prior = np.add.outer(crp(counts), dirichlet(counts, [0.5, 2.0])).ravel()
-    covariances = [
-        NOISE**2 * np.eye(len(y)) + SPREAD**2 * np.equal.outer(z, z) + np.equal.outer(c, c)
-        for z in labels
-        for c in labels
-    ]
-    probability = gaussian_posterior(covariances, y) * np.exp(log_prior)
-    probability /= probability.sum()
-    tables = {
-        "z": probability.reshape(len(labels), -1).sum(axis=1),
-        "c": probability.reshape(len(labels), -1).sum(axis=0),
-    }
-    for name, marginal in tables.items():
-        mean_k = float(marginal @ (counts > 0).sum(axis=1))
-        found = partition_functionals(labels, K, mean_k)
-        exact = {functional: float(marginal @ f) for functional, f in found.items()}
-        assert_means(partition_functionals(chain[name], K, mean_k), exact)
-
-
-@pytest.mark.parametrize("step", ["neal8-m2", "blocked"])
-def test_statistics_of_a_sweep_describe_its_partition(step):
-    with truncated_sticks()[0] as model:
-        sampler = STEPS[step]()
-    sampler.setup_chain(np.random.default_rng(29), 0, 300)
-    point, clusters = model.initial_point(), None
-    for _ in range(300):
-        before = clusters
-        point, (stats,) = sampler.step(point)
-        counts = np.bincount(point["z"], minlength=4)
-        clusters = int((counts > 0).sum())
-        assert stats["n_clusters"] == clusters
-        assert stats["largest_cluster"] == counts.max()
-        assert stats["slots_full"] == (clusters == 4)
-        assert stats["slice_evaluations"] >= 4 * clusters
-        if before is not None:
-            assert stats["births"] - stats["deaths"] == clusters - before
-
-
-def test_label_swaps_leave_the_prior_invariant():
-    """One item with fixed atoms: swaps alone must map the prior of its label to itself."""
-    from pymc_dpsteps.steps.updates import count, swap_labels
-
-    with pm.Model() as model:
-        mu = pm.Normal("mu", 0, 1, shape=4)
-        z = pm.Categorical("z", pm.StickBreakingWeights("w", 1.0, K=3), shape=1)
-        pm.Normal("y", mu[z], 1.0, observed=[0.0])
-        step = dps.Neal8()
-    step.setup_chain(np.random.default_rng(28), 1, 1)
-    step.step(model.initial_point())
-    state, rng = step._state, np.random.default_rng(28)
-    p = np.array([0.5, 0.25, 0.125, 0.125])
-    starts, ends = rng.choice(4, size=20_000, p=p), np.zeros(4)
-    for start in starts:
-        state.z[0] = start
-        count(state)
-        swap_labels(rng, state)
-        assert state.counts[state.z[0]] == 1
-        ends[state.z[0]] += 1
-    errors = np.sqrt(len(starts) * p * (1.0 - p))
-    assert np.all(np.abs(ends - len(starts) * p) < 5.0 * errors)

@@ -14,6 +14,7 @@ from arviz_stats.base import array_stats
 from scipy.stats import chisquare
 
 import pymc_dpsteps as dps
+from tests.helpers_algorithms import ALGORITHMS, CRP, DIRICHLET, RANDOM_DISCOUNT, STICKS
 
 N, K = 10, 10
 
@@ -39,12 +40,26 @@ def student(z):
     pm.StudentT("y", nu=4, mu=mu[z], sigma=0.7, shape=N)
 
 
+def normal_with_hyperparameter(z):
+    m = pm.Normal("m", 0, 1)
+    mu = pm.Normal("mu", m, 2, shape=K)
+    pm.Normal("y", mu[z], 0.7, shape=N)
+
+
 DRAW = {
     normal: lambda rng, p, z: rng.normal(p["mu"][z], p["sigma"][z]),
     poisson: lambda rng, p, z: rng.poisson(p["rate"][z]),
     exponential: lambda rng, p, z: rng.exponential(1.0 / p["rate"][z]),
     student: lambda rng, p, z: p["mu"][z] + 0.7 * rng.standard_t(4, size=N),
+    normal_with_hyperparameter: lambda rng, p, z: rng.normal(p["mu"][z], 0.7),
 }
+
+
+def draw_hyperparameter(rng, point):
+    """M given the atoms of all K components, which other step methods would update."""
+    precision = 1.0 + K / 4.0
+    mean = point["mu"].sum() / 4.0 / precision
+    return point | {"m": np.array(rng.normal(mean, precision**-0.5))}
 
 
 def crp(alpha):
@@ -92,6 +107,8 @@ def functionals(p):
     ]
     if "sigma" in p:
         values += [p["sigma"][z[0]], np.log(p["sigma"][z]).mean()]
+    if "m" in p:
+        values += [p["m"], p["m"] * atom[z[0]]]
     if "discount" in p:
         values += [p["discount"]]
     if "w" in p:
@@ -131,28 +148,48 @@ def simulator(model, seed):
     return prior, start, values_of
 
 
-CASES = [
-    (normal, crp, dps.Neal8),
-    (normal, sticks, dps.Neal8),
-    (poisson, sticks, dps.BlockedGibbs),
-    (poisson, pitman_yor, dps.Neal8),
-    (exponential, dirichlet, dps.Neal8),
-    (exponential, dirichlet, dps.BlockedGibbs),
-    (student, crp, dps.Neal8),
-    (student, sticks, dps.BlockedGibbs),
-]
+# Of every kernel: whether it is conjugate to G0, and the priors to use it with; an algorithm takes
+# the first one it serves.
+KERNELS = {
+    normal: (False, [crp, sticks]),
+    poisson: (True, [pitman_yor, sticks]),
+    exponential: (True, [dirichlet, crp]),
+    student: (False, [sticks, pitman_yor]),
+    normal_with_hyperparameter: (True, [crp, dirichlet]),
+}
+URNS = {crp: CRP, pitman_yor: RANDOM_DISCOUNT, sticks: STICKS, dirichlet: DIRICHLET}
+
+
+def cases_of(name, kernels=tuple(KERNELS)):
+    algorithm = ALGORITHMS[name]
+    cases = []
+    for kernel in kernels:
+        conjugate, priors = KERNELS[kernel]
+        served = [prior for prior in priors if URNS[prior] in algorithm.urns]
+        if served and (conjugate or not algorithm.conjugate):
+            cases.append((kernel, served[0], name))
+    return cases
+
+
+CASES = {name: cases_of(name) for name in ALGORITHMS}
+# One of each algorithm, kernels in turn.
+QUICK = [cases[j % len(cases)] for j, cases in enumerate(CASES.values())]
+LONG = [case for cases in CASES.values() for case in cases]
+CALIBRATED = ("neal8-m2", "blocked", "slice", "importance", "split-merge")
+CALIBRATION = [case for name in CALIBRATED for case in cases_of(name, (normal, poisson, student))]
 
 
 def ids(case):
-    return "-".join(x.__name__ for x in case)
+    kernel, prior, name = case
+    return f"{kernel.__name__}-{prior.__name__}-{name}"
 
 
-def z_scores(n_iterations, kernel, prior, step, seed):
+def z_scores(n_iterations, kernel, prior, name, seed):
     model = build(kernel, prior)
     draw, start, values_of = simulator(model, seed)
     direct = np.array([functionals(draw()) for _ in range(n_iterations)])
     with model:
-        sampler = step()
+        sampler = ALGORITHMS[name].make()
     rng = np.random.default_rng(seed + 1)
     sampler.setup_chain(np.random.default_rng(seed + 2), 0, n_iterations)
     sampler.started = True  # stationary from the first iteration: no dispersed start
@@ -160,6 +197,8 @@ def z_scores(n_iterations, kernel, prior, step, seed):
     successive = []
     for _ in range(n_iterations):
         point, _ = sampler.step(point)
+        if "m" in point:
+            point = draw_hyperparameter(rng, point)
         values = values_of(point)
         values["y"] = DRAW[kernel](rng, values, values["z"])
         point["y"] = values["y"].astype(point["y"].dtype)
@@ -170,24 +209,24 @@ def z_scores(n_iterations, kernel, prior, step, seed):
     return (chain.mean(0) - direct.mean(0)) / error
 
 
-@pytest.mark.parametrize("case", CASES, ids=ids)
+@pytest.mark.parametrize("case", QUICK, ids=ids)
 def test_geweke(case):
     """Every mean within 5 standard errors (ESS-based for the chain)."""
     assert np.abs(z_scores(4_000, *case, seed=11)).max() < 5.0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=ids)
+@pytest.mark.parametrize("case", LONG, ids=ids)
 def test_geweke_long(case):
     """As above with 100,000 iterations."""
     assert np.abs(z_scores(100_000, *case, seed=12)).max() < 5.0
 
 
-def sbc_ranks(kernel, prior, step, *, n_data, n_draws, thin, seed):
+def sbc_ranks(kernel, prior, name, *, n_data, n_draws, thin, seed):
     model = build(kernel, prior)
     draw, start, values_of = simulator(model, seed)
     with model:
-        sampler = step()
+        sampler = ALGORITHMS[name].make()
     rng = np.random.default_rng(seed)
     origin = start()
     ranks = []
@@ -210,7 +249,7 @@ def sbc_ranks(kernel, prior, step, *, n_data, n_draws, thin, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=ids)
+@pytest.mark.parametrize("case", CALIBRATION, ids=ids)
 def test_simulation_based_calibration(case):
     """Ranks of the truth among 19 thinned draws are uniform: chi-square over 20 bins.
 

@@ -98,3 +98,27 @@ def test_atoms_of_empty_slots_follow_the_base_measure(step):
         free = np.setdiff1d(np.arange(6), point["z"])
         empty.append(point["mu"][free[0]])
     assert_law(np.array(empty), stats.norm(1, 2))
+
+
+def test_label_swaps_leave_the_prior_invariant():
+    """One item with fixed atoms: swaps alone must map the prior of its label to itself."""
+    from pymc_dpsteps.steps.updates import count, swap_labels
+
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 1, shape=4)
+        z = pm.Categorical("z", pm.StickBreakingWeights("w", 1.0, K=3), shape=1)
+        pm.Normal("y", mu[z], 1.0, observed=[0.0])
+        step = dps.Neal8()
+    step.setup_chain(np.random.default_rng(28), 1, 1)
+    step.step(model.initial_point())
+    state, rng = step._state, np.random.default_rng(28)
+    p = np.array([0.5, 0.25, 0.125, 0.125])
+    starts, ends = rng.choice(4, size=20_000, p=p), np.zeros(4)
+    for start in starts:
+        state.z[0] = start
+        count(state)
+        swap_labels(rng, state)
+        assert state.counts[state.z[0]] == 1
+        ends[state.z[0]] += 1
+    errors = np.sqrt(len(starts) * p * (1.0 - p))
+    assert np.all(np.abs(ends - len(starts) * p) < 5.0 * errors)

@@ -5,7 +5,7 @@
 
 import pytensor.tensor as pt
 from pytensor.tensor.random.basic import PoissonRV
-from pytensor.tensor.xlogx import xlogy0
+from pytensor.tensor.special import xlogy
 
 from pymc_dpsteps.conjugate.rate import RatePair
 
@@ -14,5 +14,5 @@ PAIR = RatePair(
     op=PoissonRV,
     rate=lambda parameters: parameters[0],
     known={},
-    datum=lambda y, parameters, c: (y, c, xlogy0(y, c) - pt.gammaln(y + 1.0)),
+    datum=lambda y, parameters, c: (y, c, xlogy(y, c) - pt.gammaln(y + 1.0)),
 )

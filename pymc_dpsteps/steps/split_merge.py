@@ -1,0 +1,115 @@
+"""Split–merge: many items change cluster at once, in one Metropolis–Hastings proposal.
+
+A sweep that moves single items passes from one cluster to two through states in which a few items
+make a poor cluster of their own. A split–merge proposal goes there in one step. Its forms are in
+`split_merge_restricted` and `split_merge_sequential`, with what these share in
+`split_merge_conjugate`, and `split_merge_nonconjugate`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
+from pymc_dpsteps.steps.arguments import check_option, positive_integer
+from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.steps.split_merge_conjugate import conjugate_step
+from pymc_dpsteps.steps.split_merge_moves import Scratch, allocate_scratch
+from pymc_dpsteps.steps.split_merge_nonconjugate import LAUNCH_ROWS, nonconjugate_step
+
+__all__ = ["SplitMerge"]
+
+_PROPOSALS = ("auto", "restricted_gibbs", "sequential", "nonconjugate")
+
+
+class SplitMerge(MarginalStep):
+    """Split–merge Metropolis–Hastings, alone or in turns with another step method.
+
+    ``pm.sample(step=[dps.SplitMerge(), dps.Neal8()])`` runs both in every iteration: the
+    proposals here find clusters, the sweep there gets their borders right. Alone it is a valid
+    but slow sampler.
+
+    Parameters
+    ----------
+    vars : variable or list of variables, optional
+        The allocation; needed only where the model has several.
+    proposal : {"auto", "restricted_gibbs", "sequential", "nonconjugate"}, default "auto"
+        How a split is made. "restricted_gibbs" is the proposal of Jain and Neal: with the atoms
+        integrated out [1]_ for a conjugate pair, else with the atoms in the state [2]_.
+        "sequential" is that of Dahl and Newcomb [3]_, for conjugate pairs. "nonconjugate" is
+        [2]_ for any pair. "auto" is "sequential" for a conjugate pair, else "nonconjugate".
+    t : int, default 5
+        Intermediate restricted Gibbs scans that make a launch state; "sequential" has none.
+    moves : int, default 1
+        Proposals per iteration.
+    concentration, atoms, init, model, rng
+        See `MixtureStep`. Of several steps in a list each makes its own start: the last one's
+        `init` decides.
+
+    Raises
+    ------
+    MixtureError
+        If the model is not a mixture that can be sampled exactly, its weights have a law that
+        cannot be integrated out (then use `BlockedGibbs`), or ``proposal="sequential"`` is asked
+        of a pair that is not conjugate.
+
+    Notes
+    -----
+    "sequential" makes one pass over the items where "restricted_gibbs" makes t + 1. Of its
+    proposals a similar share is accepted, so that it is the default.
+
+    In the statistics, `births` and `deaths` count accepted splits and merges. With several steps
+    in a list, `pymc.sample` gives each statistic that they share one more dimension.
+
+    References
+    ----------
+    .. [1] Jain, S. and Neal, R. M. (2004). A split–merge Markov chain Monte Carlo procedure for
+       the Dirichlet process mixture model. Journal of Computational and Graphical Statistics 13,
+       158–182.
+    .. [2] Jain, S. and Neal, R. M. (2007). Splitting and merging components of a nonconjugate
+       Dirichlet process mixture model. Bayesian Analysis 2, 445–472.
+    .. [3] Dahl, D. B. and Newcomb, S. (2022). Sequentially allocated merge-split samplers for
+       conjugate Bayesian nonparametric models. Journal of Statistical Computation and
+       Simulation 92, 1487–1511.
+    """
+
+    name = "split_merge"
+
+    def __init__(
+        self,
+        vars: Any = None,
+        *,
+        proposal: Literal["auto", "restricted_gibbs", "sequential", "nonconjugate"] = "auto",
+        t: int = 5,
+        moves: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        check_option("proposal", proposal, _PROPOSALS)
+        self.proposal = proposal
+        self.t = positive_integer(self, "t is the number of intermediate scans", t)
+        self.moves = positive_integer(self, "moves is the number of proposals", moves)
+        super().__init__(vars, **kwargs)
+
+    def _check_prior(self) -> None:
+        super()._check_prior()
+        if self.proposal == "sequential" and not self._conjugacy.complete:
+            raise MixtureError(
+                f"{self._no_pair_message()} Or use dps.SplitMerge(proposal='nonconjugate')."
+            )
+
+    def _draws_per_item(self) -> int:
+        return LAUNCH_ROWS
+
+    def _compile(self) -> None:
+        super()._compile()
+        self._scratch: Scratch = allocate_scratch(self._mixture.n_items)
+
+    def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
+        given = (self.rng, self._state, self._scratch, self.t, self.moves)
+        crp = self._mixture.prior.kind is PriorKind.CRP
+        if self.proposal == "nonconjugate" or not self._conjugacy.complete:
+            splits, merges, evaluations = nonconjugate_step(*given, crp, *rest)
+        else:
+            sequential = self.proposal in ("auto", "sequential")
+            splits, merges, evaluations = conjugate_step(*given, sequential, crp, *rest)
+        return splits, merges, evaluations

@@ -1,0 +1,113 @@
+"""Split–merge proposals with the atoms integrated out, for conjugate pairs.
+
+What Jain and Neal (2004) and Dahl and Newcomb (2022) share. With m(·) the marginal likelihood of
+the items of a cluster and q the probability that the form of the proposal would have made this
+split, a split is accepted with probability min(1, r) and a merge with min(1, 1 / r),
+
+    r = p(z_split) / p(z_merged) (K - k_merged) × m(i's side) m(j's side) / m(all) / q(z_split).
+
+A merge proposes nothing random. The atoms of the changed clusters are drawn afterwards.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.steps.split_merge_moves import (
+    Scratch,
+    accept_move,
+    choose_pair,
+    empty_slot,
+    log_prior_ratio,
+    move_only_item,
+    settle,
+)
+from pymc_dpsteps.steps.split_merge_restricted import restricted_gibbs
+from pymc_dpsteps.steps.split_merge_sequential import allocate_sequentially
+from pymc_dpsteps.steps.state import State, derive_of, draw_posterior_of, log_marginal_of
+from pymc_dpsteps.steps.statistics import change_statistics
+from pymc_dpsteps.steps.updates import prepare, update_rest
+
+__all__ = ["conjugate_step"]
+
+
+@njit
+def draw_atoms(rng: np.random.Generator, stats_row: int, slot: int, state: State) -> None:
+    """Draw the atoms of a slot from their posterior given the statistics in a row."""
+    draw_posterior_of(state)(rng, state.stats[stats_row], state.shared, state.values[slot])
+    derive_of(state)(state.values, slot, slot + 1, state.shared, state.columns)
+
+
+@njit
+def conjugate_move(
+    rng: np.random.Generator,
+    t: int,
+    sequential: bool,
+    discount: float,
+    state: State,
+    scratch: Scratch,
+) -> int:
+    """One proposal. Returns +1 for a split, -1 for a merge, 0 if rejected."""
+    n = choose_pair(rng, state, scratch)
+    members, stats = scratch.members, state.stats
+    first_slot, second_slot = state.z[members[0]], state.z[members[1]]
+    split = first_slot == second_slot
+    if split:
+        first_slot = empty_slot(rng, state)
+        if first_slot < 0:
+            return 0
+    first, second = len(state.counts), len(state.counts) + 1  # rows of scratch
+    log_marginal = log_marginal_of(state)
+    stats[first] = 0.0
+    for p in range(n):
+        change_statistics(state, first, members[p], 1.0)
+    log_merged = log_marginal(stats[first], state.shared)
+    if sequential:
+        log_q = allocate_sequentially(rng, n, discount, not split, state, scratch)
+    else:
+        log_q = restricted_gibbs(rng, n, t, discount, not split, state, scratch)
+
+    n_first = scratch.side[:n].sum()
+    log_split = log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first) - log_q
+    log_split += log_marginal(stats[first], state.shared)
+    log_split += log_marginal(stats[second], state.shared)
+    if not accept_move(rng, split, log_split, log_merged):
+        return 0
+    settle(state, scratch, n, first_slot, second_slot)
+    if split:
+        draw_atoms(rng, first, first_slot, state)
+    else:
+        for p in range(n):
+            if scratch.side[p] == 1:
+                change_statistics(state, second, members[p], 1.0)
+    draw_atoms(rng, second, second_slot, state)
+    return 1 if split else -1
+
+
+@njit
+def conjugate_step(
+    rng: np.random.Generator,
+    state: State,
+    scratch: Scratch,
+    t: int,
+    moves: int,
+    sequential: bool,
+    crp: bool,
+    swap: bool,
+    update_atoms: bool,
+    weights: int,
+) -> tuple[int, int, int]:
+    """One iteration: the proposals, then what all algorithms share."""
+    prepare(state)
+    discount = state.parameters[0, 1] if crp else 0.0
+    splits = merges = 0
+    if len(state.z) == 1:
+        moves = 0
+        if crp:
+            move_only_item(rng, state)
+    for _ in range(moves):
+        outcome = conjugate_move(rng, t, sequential, discount, state, scratch)
+        splits += outcome == 1
+        merges += outcome == -1
+    return splits, merges, update_rest(rng, state, swap, update_atoms, weights)

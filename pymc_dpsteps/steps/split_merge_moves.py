@@ -1,0 +1,183 @@
+"""What the forms of a split–merge proposal share: the pair, the slots, the prior ratio, the move.
+
+Two items i, j pick the move: in one cluster it is split between them, in two these are merged.
+S is what else is in their clusters. A split leaves j's side in its slot and puts i's side into a
+uniformly chosen empty slot; a merge puts all into j's slot.
+"""
+
+from __future__ import annotations
+
+from math import exp, log, log1p
+from typing import NamedTuple
+
+import numpy as np
+
+from pymc_dpsteps.jit import njit, njit_inline
+from pymc_dpsteps.steps.marginal import accept
+from pymc_dpsteps.steps.state import State, log_prob_of
+from pymc_dpsteps.steps.updates import copy_row, count, occupy, vacate
+
+__all__ = [
+    "Scratch",
+    "accept_move",
+    "allocate_scratch",
+    "choose_pair",
+    "choose_side",
+    "empty_slot",
+    "log_prior_ratio",
+    "move_only_item",
+    "part",
+    "random_sides",
+    "settle",
+]
+
+
+class Scratch(NamedTuple):
+    """Arrays of one proposal; n items in the clusters of i and j.
+
+    Attributes
+    ----------
+    members : (N,) int64
+        i, j, then S, in its first n entries.
+    side : (N,) int64
+        By place in `members`: 1 on i's side, 0 on j's.
+    parts : (N,) int64
+        The members of i's side, then those of j's.
+    """
+
+    members: np.ndarray
+    side: np.ndarray
+    parts: np.ndarray
+
+
+def allocate_scratch(n_items: int) -> Scratch:
+    """Allocate for N items."""
+    return Scratch(*(np.zeros(n_items, dtype=np.int64) for _ in Scratch._fields))
+
+
+@njit
+def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch) -> int:
+    """Choose i and j uniformly and list the members of their clusters; returns n."""
+    z, members = state.z, scratch.members
+    i = int(rng.integers(0, len(z)))
+    j = int(rng.integers(0, len(z) - 1))
+    j += j >= i
+    members[0], members[1] = i, j
+    n = 2
+    for k in range(len(z)):
+        if (z[k] == z[i] or z[k] == z[j]) and k != i and k != j:
+            members[n] = k
+            n += 1
+    return n
+
+
+@njit
+def empty_slot(rng: np.random.Generator, state: State) -> int:
+    """Choose an empty slot uniformly; -1 if there is none."""
+    n_empty = len(state.counts) - state.n_active[0]
+    if n_empty == 0:
+        return -1
+    rank = int(rng.integers(0, n_empty))
+    for k in range(len(state.counts)):
+        if state.counts[k] == 0:
+            if rank == 0:
+                return k
+            rank -= 1
+    return -1
+
+
+@njit
+def move_only_item(rng: np.random.Generator, state: State) -> None:
+    """Put the only item there is into a uniformly chosen slot: no split or merge would move it.
+
+    For exchangeable slots. Where they are not, label swaps do this.
+    """
+    old, slot = state.z[0], int(rng.integers(0, len(state.counts)))
+    if slot != old:
+        copy_row(state, old, slot)
+        state.z[0] = slot
+        count(state)
+
+
+@njit
+def random_sides(rng: np.random.Generator, scratch: Scratch, n: int) -> None:
+    """Put i and j on their sides and every item of S on either with probability 1/2."""
+    scratch.side[0], scratch.side[1] = 1, 0
+    for p in range(2, n):
+        scratch.side[p] = rng.random() < 0.5
+
+
+@njit
+def part(scratch: Scratch, n: int) -> int:
+    """List the members side by side; returns how many are on i's side."""
+    members, side, parts = scratch.members, scratch.side, scratch.parts
+    n_first = 0
+    for p in range(n):
+        n_first += side[p]
+    first, second = 0, n_first
+    for p in range(n):
+        if side[p] == 1:
+            parts[first] = members[p]
+            first += 1
+        else:
+            parts[second] = members[p]
+            second += 1
+    return n_first
+
+
+@njit_inline
+def choose_side(
+    rng: np.random.Generator, log_odds: float, replay: bool, recorded: int
+) -> tuple[int, float]:
+    """Side of one item given the log odds of i's, and the log probability of that choice.
+
+    With `replay` the side is the recorded one, and nothing is drawn. Odds that are not a number,
+    where the item fits neither side, are even.
+    """
+    log_odds = log_odds if log_odds == log_odds else 0.0
+    side = recorded if replay else int(rng.random() < 1.0 / (1.0 + exp(-log_odds)))
+    x = log_odds if side == 1 else -log_odds
+    return side, min(x, 0.0) - log1p(exp(-abs(x)))
+
+
+@njit
+def log_prior_ratio(
+    state: State, first_slot: int, second_slot: int, n_first: int, n_second: int
+) -> float:
+    """Log of p(z split) / p(z merged), over the probability of the slot that the split chose.
+
+    Restores the counts.
+    """
+    counts, log_prob = state.counts, log_prob_of(state)
+    old_first, old_second = counts[first_slot], counts[second_slot]
+    n_merged = state.n_active[0] - (old_first > 0)
+    counts[first_slot], counts[second_slot] = n_first, n_second
+    split = log_prob(counts, n_merged + 1, state.parameters)
+    counts[first_slot], counts[second_slot] = 0, n_first + n_second
+    merged = log_prob(counts, n_merged, state.parameters)
+    counts[first_slot], counts[second_slot] = old_first, old_second
+    return split - merged + log(len(counts) - n_merged)
+
+
+@njit
+def accept_move(rng: np.random.Generator, split: bool, log_split: float, log_merged: float) -> bool:
+    """Accept a split or a merge given log density less log proposal density of either state."""
+    if split:
+        return accept(rng, log_split, log_merged)
+    return accept(rng, log_merged, log_split)
+
+
+@njit
+def settle(state: State, scratch: Scratch, n: int, first_slot: int, second_slot: int) -> None:
+    """Make the chain split as `scratch` says if i and j are together, else merge them."""
+    z, counts, members = state.z, state.counts, scratch.members
+    split = z[members[0]] == z[members[1]]
+    for p in range(n):
+        z[members[p]] = first_slot if split and scratch.side[p] == 1 else second_slot
+    if split:
+        occupy(state, first_slot)
+        counts[first_slot] = scratch.side[:n].sum()
+        counts[second_slot] = n - counts[first_slot]
+    else:
+        vacate(state, first_slot)
+        counts[first_slot], counts[second_slot] = 0, n

@@ -1,0 +1,279 @@
+"""Split–merge proposals with the atoms in the state, for any kernel and base measure.
+
+Jain, S. and Neal, R. M. (2007). Splitting and merging components of a nonconjugate Dirichlet
+process mixture model. Bayesian Analysis 2, 445–472, section 3.
+
+For the pair (i, j) and S, two launch states are built that do not look at the present split,
+merge or atoms: one split, by random sides and t scans of the sides given the atoms and of the
+atoms given the sides, and one merged, by t scans of its atoms. From the launch states a last scan
+with a recorded density q proposes; where the chain is at its end already, q is that of proposing
+what the chain has. A split is accepted with probability min(1, r), a merge with min(1, 1 / r),
+
+    r = p(z_split) / p(z_merged) (K - k_merged)
+        × g0(φ_i) Π_{i's side} F  g0(φ_j) Π_{j's side} F / (g0(φ) Π F)
+        × q(φ | merged launch) / q(φ_i, φ_j, z_split | split launch),
+
+all densities of atoms in value space. The paper takes q(φ | ·) to be the conditional of φ, which
+needs a base measure that is conditionally conjugate. Here a scan over the coordinates of φ draws
+each from a Student-t about the mode of its conditional, found by two Newton steps from the launch
+value. The atoms of launch states are updated as between iterations, but any update would do: the
+acceptance probability corrects the proposal given the launch states.
+"""
+
+from __future__ import annotations
+
+from math import lgamma, log, log1p, pi, sqrt
+
+import numpy as np
+
+from pymc_dpsteps.jit import njit, njit_inline
+from pymc_dpsteps.steps.split_merge_moves import (
+    Scratch,
+    accept_move,
+    choose_pair,
+    choose_side,
+    empty_slot,
+    log_prior_ratio,
+    move_only_item,
+    part,
+    random_sides,
+    settle,
+)
+from pymc_dpsteps.steps.state import (
+    State,
+    derive_of,
+    draw_atoms_of,
+    kernel_of,
+    log_posterior_of,
+)
+from pymc_dpsteps.steps.updates import copy_row, fill_pool, prepare, slice_coordinate, update_rest
+
+__all__ = ["LAUNCH_ROWS", "nonconjugate_step"]
+
+LAUNCH_ROWS = 3  # rows from G0 that a proposal uses up: i's side, j's side, all merged
+_DEGREES = 5.0  # of freedom: tails heavier than those of a conditional that Newton misjudges
+_LOG_T = lgamma(0.5 * (_DEGREES + 1.0)) - lgamma(0.5 * _DEGREES) - 0.5 * log(_DEGREES * pi)
+_NEWTON_STEPS = 2
+_DIFFERENCE = 1e-3  # of the slice sampler's width
+
+
+@njit_inline
+def log_density(x: np.ndarray, members: np.ndarray, state: State) -> float:
+    """Log g0 plus log F of the members, at atoms x in value space."""
+    return log_posterior_of(state)(
+        x, members, len(members), state.items, state.shared, state.scratch
+    )
+
+
+@njit
+def update_row(rng: np.random.Generator, row: int, members: np.ndarray, state: State) -> int:
+    """Update the atoms of a row given its members; returns the number of evaluations.
+
+    As between iterations: conjugate blocks are drawn, other coordinates slice-sampled.
+    """
+    x = state.values[row]
+    evaluations = 0
+    if len(state.sliced) < len(x):
+        draw_atoms_of(state)(
+            rng,
+            x,
+            members,
+            len(members),
+            state.items,
+            state.shared,
+            state.stats[-1],
+            state.datum,
+        )
+    if len(state.sliced) > 0:
+        current = log_density(x, members, state)
+        evaluations += 1
+        if current > -np.inf:
+            for q in state.sliced:
+                width = state.widths[q]
+                current, cost = slice_coordinate(rng, x, q, width, current, members, state)
+                evaluations += cost
+    derive_of(state)(state.values, row, row + 1, state.shared, state.columns)
+    return evaluations
+
+
+@njit
+def approximate_conditional(
+    x: np.ndarray, q: int, members: np.ndarray, state: State
+) -> tuple[float, float]:
+    """Centre and scale of the conditional of x[q], by Newton steps on finite differences.
+
+    The width of the slice sampler bounds steps and scale, and gives the scale where the
+    curvature is not negative. Restores x.
+    """
+    old, width = x[q], state.widths[q]
+    h = _DIFFERENCE * width
+    centre, scale = old, width / 3.0
+    for _ in range(_NEWTON_STEPS):
+        x[q] = centre - h
+        left = log_density(x, members, state)
+        x[q] = centre + h
+        right = log_density(x, members, state)
+        x[q] = centre
+        curvature = (left - 2.0 * log_density(x, members, state) + right) / h**2
+        if not -np.inf < curvature < 0.0:
+            break
+        scale = min(1.0 / sqrt(-curvature), width)
+        centre += min(max(0.5 * (left - right) / h / curvature, -width), width)
+        h = min(h, 0.1 * scale)
+    x[q] = old
+    return centre, scale
+
+
+@njit
+def scan_atoms(
+    rng: np.random.Generator,
+    row: int,
+    members: np.ndarray,
+    present: int,
+    replay: bool,
+    state: State,
+) -> float:
+    """Last scan of the atoms of a launch row: draw them, or take those of row `present`.
+
+    Returns the log density of the scan.
+    """
+    x = state.values[row]
+    log_q = 0.0
+    for q in range(len(x)):
+        centre, scale = approximate_conditional(x, q, members, state)
+        x[q] = state.values[present, q] if replay else centre + scale * rng.standard_t(_DEGREES)
+        distance = (x[q] - centre) / scale
+        log_q += _LOG_T - log(scale) - 0.5 * (_DEGREES + 1.0) * log1p(distance**2 / _DEGREES)
+    derive_of(state)(state.values, row, row + 1, state.shared, state.columns)
+    return log_q
+
+
+@njit
+def scan_sides(
+    rng: np.random.Generator,
+    row: int,
+    n: int,
+    discount: float,
+    replay: bool,
+    state: State,
+    scratch: Scratch,
+) -> float:
+    """Restricted Gibbs scan of S given the atoms of rows `row` (i's side) and `row + 1` (j's).
+
+    Returns the log probability of the sides it ends at: drawn, or those of the present split.
+    """
+    z, members, side, out = state.z, scratch.members, scratch.side, state.log_density
+    kernel = kernel_of(state)
+    state.candidates[0], state.candidates[1] = row, row + 1
+    first_slot = z[members[0]]
+    n_first = side[:n].sum()
+    log_q = 0.0
+    for p in range(2, n):
+        n_first -= side[p]
+        k = members[p]
+        kernel(k, state.candidates, 2, state.items, state.columns, state.shared, out)
+        log_odds = log((n_first - discount) / (n - 1 - n_first - discount)) + out[0] - out[1]
+        side[p], log_p = choose_side(rng, log_odds, replay, int(z[k] == first_slot))
+        n_first += side[p]
+        log_q += log_p
+    return log_q
+
+
+@njit
+def launch(
+    rng: np.random.Generator,
+    row: int,
+    n: int,
+    t: int,
+    discount: float,
+    state: State,
+    scratch: Scratch,
+) -> int:
+    """Build both launch states in rows row, row + 1 (split) and row + 2 (merged), from G0.
+
+    The atoms start given i and j alone, which costs little and sets the sides apart. Nothing here
+    may depend on the present allocation of S or on present atoms. Returns the evaluations.
+    """
+    members, parts = scratch.members, scratch.parts
+    random_sides(rng, scratch, n)
+    evaluations = update_row(rng, row, members[:1], state)
+    evaluations += update_row(rng, row + 1, members[1:2], state)
+    evaluations += update_row(rng, row + 2, members[:2], state)
+    for _ in range(t):
+        scan_sides(rng, row, n, discount, False, state, scratch)
+        n_first = part(scratch, n)
+        evaluations += update_row(rng, row, parts[:n_first], state)
+        evaluations += update_row(rng, row + 1, parts[n_first:n], state)
+        evaluations += update_row(rng, row + 2, members[:n], state)
+    return evaluations
+
+
+@njit
+def nonconjugate_move(
+    rng: np.random.Generator, row: int, t: int, discount: float, state: State, scratch: Scratch
+) -> tuple[int, int]:
+    """One proposal. Returns +1 for a split, -1 for a merge, 0 if rejected; and evaluations."""
+    n = choose_pair(rng, state, scratch)
+    members, parts, values = scratch.members, scratch.parts, state.values
+    first_slot, second_slot = state.z[members[0]], state.z[members[1]]
+    split = first_slot == second_slot
+    if split:
+        first_slot = empty_slot(rng, state)
+        if first_slot < 0:
+            return 0, 0
+    evaluations = launch(rng, row, n, t, discount, state, scratch)
+
+    n_first = part(scratch, n)
+    log_split = -scan_atoms(rng, row, parts[:n_first], first_slot, not split, state)
+    log_split -= scan_atoms(rng, row + 1, parts[n_first:n], second_slot, not split, state)
+    log_split -= scan_sides(rng, row, n, discount, not split, state, scratch)
+    log_merged = -scan_atoms(rng, row + 2, members[:n], second_slot, split, state)
+
+    n_first = part(scratch, n)
+    log_split += log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first)
+    log_split += log_density(values[row], parts[:n_first], state)
+    log_split += log_density(values[row + 1], parts[n_first:n], state)
+    log_merged += log_density(values[row + 2], members[:n], state)
+    if not accept_move(rng, split, log_split, log_merged):
+        return 0, evaluations
+    settle(state, scratch, n, first_slot, second_slot)
+    if split:
+        copy_row(state, row, first_slot)
+        copy_row(state, row + 1, second_slot)
+        return 1, evaluations
+    copy_row(state, row + 2, second_slot)
+    return -1, evaluations
+
+
+@njit
+def nonconjugate_step(
+    rng: np.random.Generator,
+    state: State,
+    scratch: Scratch,
+    t: int,
+    moves: int,
+    crp: bool,
+    swap: bool,
+    update_atoms: bool,
+    weights: int,
+) -> tuple[int, int, int]:
+    """One iteration: the proposals, then what all algorithms share."""
+    prepare(state)
+    discount = state.parameters[0, 1] if crp else 0.0
+    splits = merges = evaluations = 0
+    row = len(state.values)
+    if len(state.z) == 1:
+        moves = 0
+        if crp:
+            move_only_item(rng, state)
+    for _ in range(moves):
+        if row + LAUNCH_ROWS > len(state.values):
+            fill_pool(rng, state)
+            row = len(state.counts)
+        outcome, cost = nonconjugate_move(rng, row, t, discount, state, scratch)
+        row += LAUNCH_ROWS
+        splits += outcome == 1
+        merges += outcome == -1
+        evaluations += cost
+    evaluations += update_rest(rng, state, swap, update_atoms, weights)
+    return splits, merges, evaluations

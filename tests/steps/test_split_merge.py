@@ -1,0 +1,275 @@
+"""Split–merge in turns with another step, and where single-site moves do not get.
+
+Alone, it is among the algorithms of `test_exact` and `test_geweke`.
+"""
+
+import numpy as np
+import pymc as pm
+import pytest
+from scipy.stats import norm
+
+import pymc_dpsteps as dps
+from pymc_dpsteps.steps.split_merge_moves import allocate_scratch, log_prior_ratio, settle
+from tests.helpers_chain import (
+    STANDARD_ERRORS,
+    assert_means,
+    atom_of_first_item,
+    effective_size,
+    partition_functionals,
+    run_chain,
+)
+from tests.helpers_exact import NOISE, SIX_POINTS, SPREAD, crp, dirichlet, enumerate_normal
+
+FORMS = ["restricted_gibbs", "sequential", "nonconjugate"]
+ASYMMETRIC = np.array([0.3, 1.0, 2.0, 0.7])
+
+
+def six_points(prior):
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, SPREAD, shape=4)
+        pm.Normal("y", mu[prior()], NOISE, observed=SIX_POINTS)
+    return model
+
+
+def crp_prior():
+    return dps.ChineseRestaurantProcess("z", 1.5, K=4, shape=6)
+
+
+def dirichlet_prior():
+    return pm.Categorical("z", pm.Dirichlet("w", ASYMMETRIC), shape=6)
+
+
+EXACT = {crp_prior: lambda c: crp(c, 1.5), dirichlet_prior: lambda c: dirichlet(c, ASYMMETRIC)}
+
+
+# In turns with another step ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prior", "proposal", "other"),
+    [
+        (crp_prior, "restricted_gibbs", dps.Neal3),
+        (crp_prior, "nonconjugate", dps.Neal8),
+        (dirichlet_prior, "sequential", dps.Neal8),
+        (dirichlet_prior, "nonconjugate", dps.BlockedGibbs),
+    ],
+)
+def test_in_turns_with_another_step(prior, proposal, other):
+    with six_points(prior):
+        idata = pm.sample(
+            8_000,
+            tune=500,
+            chains=1,
+            step=[dps.SplitMerge(proposal=proposal), other()],
+            random_seed=31,
+            quiet=True,
+            compute_convergence_checks=False,
+        )
+    exact = enumerate_normal(SIX_POINTS, 4, EXACT[prior]).expectations()
+    z, mu = (idata.posterior[name].to_numpy()[0] for name in ("z", "mu"))
+    draws = partition_functionals(z, 4, exact["k"]) | {"theta_1": atom_of_first_item(z, mu)}
+    assert_means(draws, exact)
+
+
+def test_two_steps_of_one_allocation_in_two_processes():
+    """Draws do not depend on the number of processes; statistics have one column per step."""
+    draws = {}
+    for cores in (1, 2):
+        with six_points(dirichlet_prior):
+            idata = pm.sample(
+                200,
+                tune=100,
+                chains=2,
+                cores=cores,
+                step=[dps.SplitMerge(), dps.Neal8()],
+                random_seed=32,
+                quiet=True,
+                compute_convergence_checks=False,
+            )
+        draws[cores] = idata.posterior
+        assert idata.sample_stats["n_clusters"].shape == (2, 200, 2)
+        z = idata.posterior["z"].to_numpy()
+        clusters = [[len(set(draw)) for draw in chain] for chain in z]
+        assert np.array_equal(idata.sample_stats["n_clusters"][..., 1], clusters)
+    for name in ("z", "mu", "w"):
+        assert np.array_equal(draws[1][name], draws[2][name])
+    assert not np.array_equal(draws[1]["mu"][0], draws[1]["mu"][1])
+
+
+@pytest.mark.parametrize("proposal", FORMS)
+def test_atoms_left_to_another_step(proposal):
+    """Atoms given their items are drawn exactly between iterations; proposals still move them."""
+    model = six_points(dirichlet_prior)
+
+    def draw_atoms(point, rng):
+        n = np.bincount(point["z"], minlength=4)
+        total = np.bincount(point["z"], SIX_POINTS, minlength=4)
+        precision = n / NOISE**2 + 1.0 / SPREAD**2
+        mean = total / NOISE**2 / precision
+        return point | {"mu": np.where(n > 0, rng.normal(mean, precision**-0.5), point["mu"])}
+
+    with model:
+        step = dps.SplitMerge(proposal=proposal, moves=3, atoms=None)
+        chain = run_chain(step, model, ["z", "mu"], 15_000, seed=33, between=draw_atoms)
+    assert step.widths[0] > 0.1 * SPREAD  # as at the start: there are no moves to learn from
+    exact = enumerate_normal(SIX_POINTS, 4, EXACT[dirichlet_prior]).expectations()
+    draws = partition_functionals(chain["z"], 4, exact["k"])
+    draws["theta_1"] = atom_of_first_item(chain["z"], chain["mu"])
+    assert_means(draws, exact)
+
+
+# Where single-site moves do not get --------------------------------------------------------------
+
+N, SEPARATION, ENOUGH = 400, 1.8, 100
+
+
+def two_overlapping_components():
+    """Quantiles of two unit normals 1.8 apart: their mixture has one mode, and two halves."""
+    y = np.add.outer([-0.5, 0.5], norm.ppf((np.arange(N // 2) + 0.5) / (N // 2)) / SEPARATION)
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 10, shape=10)
+        z = dps.ChineseRestaurantProcess("z", 0.001, K=10, shape=N)
+        pm.Normal("y", mu[z], 1.0, observed=SEPARATION * y.ravel())
+    return model
+
+
+def start(model, steps, seed, *, split, tune, draws):
+    """A settled chain with all items in one cluster or, with `split`, in its two halves."""
+    rng = np.random.default_rng(seed)
+    point = model.initial_point(random_seed=seed)
+    point["mu"] = rng.normal(0.0, 10.0, size=10)
+    point["mu"][:2] = (-0.5 * SEPARATION, 0.5 * SEPARATION) if split else (0.0, point["mu"][1])
+    point["z"][:] = np.repeat([0, 1], N // 2) if split else 0
+    for step, child in zip(steps, rng.spawn(len(steps)), strict=True):
+        step.setup_chain(child, tune, draws)
+        step.started = True  # here, and not at a partition of its own
+    return point
+
+
+def sweeps_to_second_mode(model, steps, seed, cap):
+    """First iteration with at least 100 items outside the largest cluster, at most `cap`."""
+    point = start(model, steps, seed, split=False, tune=cap, draws=0)
+    for iteration in range(1, cap + 1):
+        for step in steps:
+            point, _ = step.step(point)
+        if N - np.bincount(point["z"]).max() >= ENOUGH:
+            return iteration
+    return cap
+
+
+@pytest.mark.parametrize("proposal", FORMS)
+def test_reaches_the_second_mode_twenty_times_sooner(proposal):
+    model = two_overlapping_components()
+    with model:
+        split_merge, neal8 = dps.SplitMerge(proposal=proposal), dps.Neal8()
+    seeds = range(40, 49)
+    together = [sweeps_to_second_mode(model, [split_merge, neal8], s, 200) for s in seeds]
+    single_site = [sweeps_to_second_mode(model, [neal8], s, 2_000) for s in seeds]
+    assert np.median(single_site) > 20.0 * np.median(together), (together, single_site)
+
+
+def both_modes_chain(model, steps, seed, *, split, draws):
+    """Functionals of a chain: clusters, the largest, and the spread of the items' means."""
+    point = start(model, steps, seed, split=split, tune=300, draws=draws)
+    found = np.empty((draws, 3))
+    for iteration in range(-300, draws):
+        if iteration == 0:
+            for step in steps:
+                step.stop_tuning()
+        for step in steps:
+            point, _ = step.step(point)
+        if iteration >= 0:
+            counts = np.bincount(point["z"], minlength=10)
+            spread = counts @ point["mu"] ** 2 / N
+            found[iteration] = (counts > 0).sum(), counts.max(), spread
+    return found
+
+
+@pytest.mark.parametrize("draws", [2_500, pytest.param(40_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("proposal", FORMS)
+def test_finds_the_posterior_that_single_site_moves_keep(proposal, draws):
+    """Neal 8 from the right split stays around it; split–merge comes there from one cluster."""
+    model = two_overlapping_components()
+    with model:
+        split_merge, neal8 = dps.SplitMerge(proposal=proposal), dps.Neal8()
+    together = both_modes_chain(model, [split_merge, neal8], 51, split=False, draws=draws)
+    single_site = both_modes_chain(model, [neal8], 52, split=True, draws=draws)
+    error = np.zeros(3)
+    for chain in (together, single_site):
+        error += chain.var(axis=0) / [effective_size(x) for x in chain.T]
+    difference = together.mean(axis=0) - single_site.mean(axis=0)
+    assert np.all(np.abs(difference) < STANDARD_ERRORS * np.sqrt(error) + 1e-12)
+
+
+# Small and impossible cases ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prior", [crp_prior, dirichlet_prior])
+def test_prior_ratio_and_move(prior):
+    """Log p(z split) - log p(z merged) + log of the empty slots, by hand; a split is undone."""
+    with six_points(prior) as model:
+        step = dps.SplitMerge()
+    point = model.initial_point()
+    step.setup_chain(np.random.default_rng(34), 0, 1)
+    step.started = True
+    step.step(point)
+    state, scratch = step._state, allocate_scratch(6)
+    merged, split = np.array([2, 2, 0, 0, 0, 0]), np.array([2, 2, 0, 0, 3, 3])
+    state.z[:] = merged
+    state.counts[:] = np.bincount(merged, minlength=4)
+    state.n_active[0], state.active[:2], state.position[[0, 2]] = 2, [0, 2], [0, 1]
+    scratch.members[:4], scratch.side[:4] = [4, 2, 3, 5], [1, 0, 0, 1]
+
+    def log_p(z):
+        return EXACT[prior](np.bincount(z, minlength=4)[None])[0]
+
+    expected = log_p(split) - log_p(merged) + np.log(2.0)
+    assert log_prior_ratio(state, 3, 0, 2, 2) == pytest.approx(expected, rel=1e-12)
+    settle(state, scratch, 4, 3, 0)
+    assert np.array_equal(state.z, split)
+    assert np.array_equal(state.counts, np.bincount(split, minlength=4))
+    assert set(state.active[: state.n_active[0]]) == {0, 2, 3}
+    assert log_prior_ratio(state, 3, 0, 2, 2) == pytest.approx(expected, rel=1e-12)
+    settle(state, scratch, 4, 3, 0)
+    assert np.array_equal(state.z, merged)
+    assert np.array_equal(state.counts, np.bincount(merged, minlength=4))
+    assert set(state.active[: state.n_active[0]]) == {0, 2}
+
+
+def test_slots_full():
+    """Two slots, both occupied: nothing can be split, and two clusters can be merged."""
+    y = np.array([-0.3, 0.2, 0.4, 1.0])
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, SPREAD, shape=2)
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=2, shape=4)
+        pm.Normal("y", mu[z], NOISE, observed=y)
+        chain = run_chain(dps.SplitMerge(moves=3), model, ["z", "mu"], 15_000, seed=36)
+    exact = enumerate_normal(y, 2, lambda c: crp(c, 1.0)).expectations()
+    draws = partition_functionals(chain["z"], 2, exact["k"])
+    draws["theta_1"] = atom_of_first_item(chain["z"], chain["mu"])
+    assert_means(draws, exact)
+
+
+def test_weights_of_unknown_law():
+    with (
+        six_points(lambda: pm.Categorical("z", [0.1, 0.2, 0.3, 0.4], shape=6)),
+        pytest.raises(dps.MixtureError, match="SplitMerge integrates the weights of z out"),
+    ):
+        dps.SplitMerge()
+
+
+def test_sequential_proposal_needs_a_conjugate_pair():
+    with pm.Model():
+        mu = pm.StudentT("mu", nu=3, mu=0, sigma=2, shape=4)
+        pm.Normal("y", mu[crp_prior()], NOISE, observed=SIX_POINTS)
+        with pytest.raises(dps.MixtureError, match=r"mu.*proposal='nonconjugate'"):
+            dps.SplitMerge(proposal="sequential")
+        dps.SplitMerge(proposal="restricted_gibbs")
+
+
+@pytest.mark.parametrize(
+    "options", [{"t": 0}, {"t": 1.5}, {"moves": 0}, {"moves": True}, {"proposal": "gibbs"}]
+)
+def test_options(options):
+    with six_points(crp_prior), pytest.raises(ValueError, match=next(iter(options))):
+        dps.SplitMerge(**options)
