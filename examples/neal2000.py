@@ -1,4 +1,4 @@
-"""Table 1 of Neal (2000) again: how fast do the algorithms mix?
+"""How fast the algorithms mix: Table 1 of Neal (2000) again.
 
 Neal's nine observations, y_i ~ Normal(theta_i, sd 0.1), theta_i ~ G, G ~ DP(1, Normal(0, 1)).
 Printed are the integrated autocorrelation times of the number of clusters k and of theta_1, and

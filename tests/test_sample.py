@@ -12,7 +12,7 @@ Y = np.concatenate([np.random.default_rng(4).normal(m, 1, size=10) for m in (-6,
 QUICK: Any = {"progressbar": False, "cores": 1}
 
 
-def model_of(prior: str, y: np.ndarray = Y, alpha: float = 1.0) -> pm.Model:
+def model_of(prior: str, y: np.ndarray = Y, alpha: float = 1.0, conjugate: bool = True) -> pm.Model:
     with pm.Model() as model:
         n_slots = 20 if prior == "restaurant" else 8
         mu = pm.Normal("mu", 0, 5, shape=n_slots)
@@ -24,7 +24,10 @@ def model_of(prior: str, y: np.ndarray = Y, alpha: float = 1.0) -> pm.Model:
         else:
             eta = pm.Normal("eta", shape=8)
             z = pm.Categorical("z", pm.math.softmax(eta), shape=len(y))
-        pm.Normal("y", mu[z], 1.0, observed=y)
+        if conjugate:
+            pm.Normal("y", mu[z], 1.0, observed=y)
+        else:
+            pm.StudentT("y", nu=4, mu=mu[z], sigma=1.0, observed=y)
     return model
 
 
@@ -57,12 +60,18 @@ def test_density_of_the_result_integrates_to_one(result):
 
 
 @pytest.mark.parametrize(
-    "prior, expected", [("restaurant", "Neal8"), ("sticks", "Neal8"), ("free", "BlockedGibbs")]
+    "prior, conjugate, expected",
+    [
+        ("restaurant", True, "Neal2"),
+        ("sticks", False, "Neal8"),
+        ("free", True, "BlockedGibbs"),
+    ],
 )
-def test_the_step_is_chosen_by_the_prior(prior, expected, caplog):
+def test_the_step_is_chosen_by_prior_and_conjugacy(prior, conjugate, expected, caplog):
+    model = model_of(prior, conjugate=conjugate)
     with caplog.at_level(logging.INFO, logger="pymc"):
-        found = dps.sample(20, tune=20, chains=1, model=model_of(prior), random_seed=1, **QUICK)
-    assert expected in caplog.text
+        found = dps.sample(20, tune=20, chains=1, model=model, random_seed=1, **QUICK)
+    assert f"{expected}: " in caplog.text
     assert found["partition"].sizes == {"chain": 1, "draw": 20}
 
 
@@ -139,7 +148,7 @@ def test_a_trace_is_returned_as_it_is():
 
 
 def test_options_of_a_step_are_refused():
-    with pytest.raises(TypeError, match=r"step=dps\.Neal8\(m=3\)"):
+    with pytest.raises(TypeError, match=r"step=dps\.Neal8\(m=5\)"):
         dps.sample(model=model_of("sticks"), m=3)
 
 

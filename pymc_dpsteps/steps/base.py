@@ -10,7 +10,7 @@ import pymc as pm
 from numpy.typing import NDArray
 from pymc.blocking import PointType, StatsType
 from pymc.model import modelcontext
-from pymc.stats.convergence import SamplerWarning, WarningType
+from pymc.stats.convergence import SamplerWarning
 from pymc.step_methods.compound import BlockedStep, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator
@@ -27,9 +27,10 @@ from pymc_dpsteps.steps.arguments import (
     data_of,
     named_allocation,
 )
+from pymc_dpsteps.steps.few_slots import few_slots
+from pymc_dpsteps.steps.occupancy import count
 from pymc_dpsteps.steps.state import allocate
 from pymc_dpsteps.steps.updates import (
-    count,
     draw_allocation,
     fill_pool,
     mark_possible,
@@ -40,7 +41,6 @@ from pymc_dpsteps.urns import Urn, urn_for
 
 __all__ = ["MixtureStep"]
 
-_LAST_WEIGHT_THAT_MATTERS = 0.01
 _SUPPORT_DRAWS = 2_000
 
 
@@ -387,30 +387,11 @@ class MixtureStep(BlockedStep):
         }
 
     def _warning(self) -> SamplerWarning | None:
-        """What to tell the user at the end of a chain whose slots were too few."""
         draws = self.last_iteration - self.n_tune
-        n_components, n_items = self._mixture.n_components, self._mixture.n_items
-        kind, name = self._mixture.prior.kind, self._z_name
-        if draws < 1 or n_components >= n_items:
+        if draws < 1:
             return None
-        use = min(2 * n_components, n_items)
-        if kind is PriorKind.CRP and self.n_full > 0:
-            message = (
-                f"{name}: all K={n_components} slots were occupied in "
-                f"{self.n_full / draws:.1%} of the draws of this chain; the posterior is that of "
-                f"the process given that {n_components} slots suffice. Use K={use}."
-            )
-        elif (
-            kind is PriorKind.STICKS
-            and (mass := self.last_weight_sum / draws) > _LAST_WEIGHT_THAT_MATTERS
-        ):
-            message = (
-                f"{name}: the last stick of the truncated weights holds a posterior mean weight "
-                f"of {mass:.3f}; the truncation at K={n_components} matters. Use K={use}."
-            )
-        else:
-            return None
-        return SamplerWarning(WarningType.BAD_PARAMS, message, "warn")
+        full, last_weight = self.n_full / draws, self.last_weight_sum / draws
+        return few_slots(self._mixture, self._z_name, full, last_weight)
 
     @staticmethod
     def _progressbar_config(n_chains: int = 1) -> tuple[list[Any], dict[str, list[int]]]:

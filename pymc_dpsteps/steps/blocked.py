@@ -14,8 +14,9 @@ import numpy as np
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.base import MixtureStep
+from pymc_dpsteps.steps.occupancy import count
 from pymc_dpsteps.steps.state import State, kernel_of, weights_of
-from pymc_dpsteps.steps.updates import count, pick, prepare, update_rest
+from pymc_dpsteps.steps.updates import pick, prepare, update_rest
 
 __all__ = ["BlockedGibbs"]
 

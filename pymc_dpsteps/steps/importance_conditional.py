@@ -41,16 +41,9 @@ from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import PriorKind
 from pymc_dpsteps.steps.arguments import positive_integer
 from pymc_dpsteps.steps.base import MixtureStep
+from pymc_dpsteps.steps.occupancy import occupy, vacate
 from pymc_dpsteps.steps.state import State, derive_of, draw_base_of, kernel_of, weights_of
-from pymc_dpsteps.steps.updates import (
-    copy_row,
-    fill_pool,
-    occupy,
-    pick,
-    prepare,
-    update_rest,
-    vacate,
-)
+from pymc_dpsteps.steps.updates import copy_row, fill_pool, pick, prepare, update_rest
 from pymc_dpsteps.urns import crp
 from pymc_dpsteps.urns.common import choose_by_weight
 

@@ -14,8 +14,9 @@ import numpy as np
 from pymc_dpsteps.jit import njit, njit_inline
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.base import MixtureStep
+from pymc_dpsteps.steps.occupancy import occupy
 from pymc_dpsteps.steps.state import State, choose_slot_of
-from pymc_dpsteps.steps.updates import copy_row, occupy
+from pymc_dpsteps.steps.updates import copy_row
 
 __all__ = ["MarginalStep", "accept", "open_cluster", "pick_by_prior"]
 

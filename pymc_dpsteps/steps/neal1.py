@@ -16,6 +16,7 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.steps.occupancy import occupy, vacate
 from pymc_dpsteps.steps.state import (
     State,
     choose_slot_of,
@@ -26,13 +27,7 @@ from pymc_dpsteps.steps.state import (
     predictive_of,
 )
 from pymc_dpsteps.steps.statistics import change_statistics
-from pymc_dpsteps.steps.updates import (
-    occupy,
-    pick,
-    prepare,
-    update_rest,
-    vacate,
-)
+from pymc_dpsteps.steps.updates import pick, prepare, update_rest
 
 __all__ = ["Neal1", "gibbs_step"]
 

@@ -16,15 +16,10 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.steps.occupancy import occupy, vacate
 from pymc_dpsteps.steps.state import State, choose_slot_of, log_marginal_of, predictive_of
 from pymc_dpsteps.steps.statistics import change_statistics, collect_statistics
-from pymc_dpsteps.steps.updates import (
-    occupy,
-    pick,
-    prepare,
-    update_rest,
-    vacate,
-)
+from pymc_dpsteps.steps.updates import pick, prepare, update_rest
 
 __all__ = ["Neal3"]
 

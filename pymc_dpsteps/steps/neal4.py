@@ -28,8 +28,9 @@ import numpy as np
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster
+from pymc_dpsteps.steps.occupancy import vacate
 from pymc_dpsteps.steps.state import State, kernel_of, predictive_of
-from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest, vacate
+from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest
 from pymc_dpsteps.urns import urn_for
 
 __all__ = ["Neal4"]

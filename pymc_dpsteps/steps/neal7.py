@@ -30,8 +30,9 @@ from pymc_dpsteps.steps.marginal import (
     open_cluster,
     pick_by_prior,
 )
+from pymc_dpsteps.steps.occupancy import vacate
 from pymc_dpsteps.steps.state import State, kernel_of, predictive_of
-from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest, vacate
+from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest
 
 __all__ = ["Neal7"]
 

@@ -21,8 +21,9 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.arguments import positive_integer
 from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster
+from pymc_dpsteps.steps.occupancy import vacate
 from pymc_dpsteps.steps.state import State, kernel_of, predictive_of
-from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest, vacate
+from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest
 
 __all__ = ["Neal8"]
 

@@ -35,6 +35,7 @@ from pytensor.graph.traversal import ancestors
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.base import MixtureStep
+from pymc_dpsteps.steps.occupancy import count, occupy, vacate
 from pymc_dpsteps.steps.state import (
     State,
     choose_slot_of,
@@ -43,7 +44,7 @@ from pymc_dpsteps.steps.state import (
     kernel_of,
     weights_of,
 )
-from pymc_dpsteps.steps.updates import count, occupy, pick, prepare, update_rest, vacate
+from pymc_dpsteps.steps.updates import pick, prepare, update_rest
 
 __all__ = ["SliceGibbs"]
 

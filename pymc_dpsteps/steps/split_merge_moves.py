@@ -14,8 +14,9 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit, njit_inline
 from pymc_dpsteps.steps.marginal import accept
+from pymc_dpsteps.steps.occupancy import count, occupy, vacate
 from pymc_dpsteps.steps.state import State, log_prob_of
-from pymc_dpsteps.steps.updates import copy_row, count, occupy, vacate
+from pymc_dpsteps.steps.updates import copy_row
 
 __all__ = [
     "Scratch",

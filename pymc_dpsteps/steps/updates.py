@@ -8,6 +8,8 @@ are redrawn given the allocation right after.
 import numpy as np
 
 from pymc_dpsteps.jit import njit, njit_inline
+from pymc_dpsteps.steps.label_swaps import swap_labels
+from pymc_dpsteps.steps.occupancy import count, occupy
 from pymc_dpsteps.steps.state import (
     State,
     choose_slot_of,
@@ -19,7 +21,6 @@ from pymc_dpsteps.steps.state import (
     kernel_of,
     log_posterior_of,
     log_prob_of,
-    log_swap_of,
     predictive_of,
     weight_value_of,
 )
@@ -27,35 +28,6 @@ from pymc_dpsteps.steps.state import (
 _MAX_STEPS_OUT = 1000
 _TINY = np.finfo(np.float64).tiny
 _ALMOST_ONE = 1.0 - 2.0**-53
-
-
-@njit
-def occupy(state: State, k: int) -> None:
-    """Mark the empty slot k as occupied."""
-    state.active[state.n_active[0]] = k
-    state.position[k] = state.n_active[0]
-    state.n_active[0] += 1
-
-
-@njit
-def vacate(state: State, k: int) -> None:
-    """Mark slot k as empty."""
-    last = state.active[state.n_active[0] - 1]
-    state.active[state.position[k]] = last
-    state.position[last] = state.position[k]
-    state.n_active[0] -= 1
-
-
-@njit
-def count(state: State) -> None:
-    """Recompute counts and the list of occupied slots from the allocation."""
-    state.counts[:] = 0
-    for i in range(len(state.z)):
-        state.counts[state.z[i]] += 1
-    state.n_active[0] = 0
-    for k in range(len(state.counts)):
-        if state.counts[k] > 0:
-            occupy(state, k)
 
 
 @njit
@@ -107,15 +79,6 @@ def copy_row(state: State, source: int, target: int) -> None:
 
 
 @njit
-def swap_rows(state: State, j: int, l: int) -> None:
-    """Exchange the atoms of two rows."""
-    for q in range(state.values.shape[1]):
-        state.values[j, q], state.values[l, q] = state.values[l, q], state.values[j, q]
-    for c in range(state.columns.shape[1]):
-        state.columns[j, c], state.columns[l, c] = state.columns[l, c], state.columns[j, c]
-
-
-@njit
 def pick(rng: np.random.Generator, log_density: np.ndarray, prior: np.ndarray, n: int) -> int:
     """Index j < n with probability proportional to prior[j] exp(log_density[j]).
 
@@ -137,54 +100,6 @@ def pick(rng: np.random.Generator, log_density: np.ndarray, prior: np.ndarray, n
         if threshold < log_density[j]:
             return j
     return n - 1
-
-
-@njit
-def swap_labels(rng: np.random.Generator, state: State) -> int:
-    """Metropolis label swaps (Papaspiliopoulos and Roberts 2008, section 3.4), weights integrated.
-
-    One pass over neighbours and one random pair of an occupied slot with any other. Atoms are
-    exchangeable a priori, so the ratio is that of p(z).
-    """
-    n_slots = len(state.counts)
-    if n_slots < 2:
-        return 0
-    log_swap = log_swap_of(state)
-    label = np.arange(n_slots)  # where the content of each old slot went
-    swapped = 0
-    for attempt in range(n_slots):
-        if attempt < n_slots - 1:
-            j, l = attempt, attempt + 1
-        else:
-            _list_active(state)
-            j = int(state.active[rng.integers(0, state.n_active[0])])
-            l = int(rng.integers(0, n_slots - 1))
-            l += l >= j
-            j, l = min(j, l), max(j, l)
-        if state.counts[j] == 0 and state.counts[l] == 0:
-            continue
-        if np.log(rng.random()) < log_swap(state.counts, j, l, state.parameters):
-            state.counts[j], state.counts[l] = state.counts[l], state.counts[j]
-            swap_rows(state, j, l)
-            for k in range(n_slots):
-                if label[k] == j:
-                    label[k] = l
-                elif label[k] == l:
-                    label[k] = j
-            swapped += 1
-    if swapped > 0:
-        for i in range(len(state.z)):
-            state.z[i] = label[state.z[i]]
-        _list_active(state)
-    return swapped
-
-
-@njit
-def _list_active(state: State) -> None:
-    state.n_active[0] = 0
-    for k in range(len(state.counts)):
-        if state.counts[k] > 0:
-            occupy(state, k)
 
 
 @njit

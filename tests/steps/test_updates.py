@@ -102,7 +102,8 @@ def test_atoms_of_empty_slots_follow_the_base_measure(step):
 
 def test_label_swaps_leave_the_prior_invariant():
     """One item with fixed atoms: swaps alone must map the prior of its label to itself."""
-    from pymc_dpsteps.steps.updates import count, swap_labels
+    from pymc_dpsteps.steps.label_swaps import swap_labels
+    from pymc_dpsteps.steps.occupancy import count
 
     with pm.Model() as model:
         mu = pm.Normal("mu", 0, 1, shape=4)

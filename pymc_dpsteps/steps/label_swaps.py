@@ -1,0 +1,58 @@
+"""Metropolis swaps of labels, for priors whose slots are not exchangeable."""
+
+import numpy as np
+
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.steps.occupancy import list_active
+from pymc_dpsteps.steps.state import State, log_swap_of
+
+__all__ = ["swap_labels"]
+
+
+@njit
+def swap_rows(state: State, j: int, l: int) -> None:
+    """Exchange the atoms of two rows."""
+    for q in range(state.values.shape[1]):
+        state.values[j, q], state.values[l, q] = state.values[l, q], state.values[j, q]
+    for c in range(state.columns.shape[1]):
+        state.columns[j, c], state.columns[l, c] = state.columns[l, c], state.columns[j, c]
+
+
+@njit
+def swap_labels(rng: np.random.Generator, state: State) -> int:
+    """Metropolis label swaps (Papaspiliopoulos and Roberts 2008, section 3.4), weights integrated.
+
+    One pass over neighbours and one random pair of an occupied slot with any other. Atoms are
+    exchangeable a priori, so the ratio is that of p(z).
+    """
+    n_slots = len(state.counts)
+    if n_slots < 2:
+        return 0
+    log_swap = log_swap_of(state)
+    label = np.arange(n_slots)  # where the content of each old slot went
+    swapped = 0
+    for attempt in range(n_slots):
+        if attempt < n_slots - 1:
+            j, l = attempt, attempt + 1
+        else:
+            list_active(state)
+            j = int(state.active[rng.integers(0, state.n_active[0])])
+            l = int(rng.integers(0, n_slots - 1))
+            l += l >= j
+            j, l = min(j, l), max(j, l)
+        if state.counts[j] == 0 and state.counts[l] == 0:
+            continue
+        if np.log(rng.random()) < log_swap(state.counts, j, l, state.parameters):
+            state.counts[j], state.counts[l] = state.counts[l], state.counts[j]
+            swap_rows(state, j, l)
+            for k in range(n_slots):
+                if label[k] == j:
+                    label[k] = l
+                elif label[k] == l:
+                    label[k] = j
+            swapped += 1
+    if swapped > 0:
+        for i in range(len(state.z)):
+            state.z[i] = label[state.z[i]]
+        list_active(state)
+    return swapped
