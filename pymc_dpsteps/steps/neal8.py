@@ -1,7 +1,7 @@
 """Neal's Algorithm 8: Gibbs sampling with auxiliary components.
 
 Neal, R. M. (2000). Markov chain sampling methods for Dirichlet process mixture models. Journal of
-Computational and Graphical Statistics 9, 249–265, section 6, equation 6.2.
+Computational and Graphical Statistics 9, 249–265, section 6, Algorithm 8.
 
 Each item is reassigned given the atoms of all other clusters and m auxiliary components drawn
 from G0. Where the item was alone in its cluster, its own atoms are one of the m. Written against
