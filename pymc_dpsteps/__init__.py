@@ -1,6 +1,7 @@
 """Step methods for Dirichlet-process mixtures written as plain PyMC models."""
 
 from pymc_dpsteps import datasets, diagnostics, plots, predict
+from pymc_dpsteps.conjugate import conjugacy
 from pymc_dpsteps.diagnostics import summary
 from pymc_dpsteps.distributions import ChineseRestaurantProcess
 from pymc_dpsteps.mixture import MixtureError
@@ -35,6 +36,7 @@ __all__ = [
     "Neal8",
     "SliceGibbs",
     "SplitMerge",
+    "conjugacy",
     "datasets",
     "diagnostics",
     "plots",

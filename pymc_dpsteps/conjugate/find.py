@@ -27,7 +27,8 @@ def find_conjugacy(mixture: Mixture) -> Conjugacy:
     view = View(mixture)
     blocks: list[Block] = []
     taken: set[str] = set()
-    reasons: dict[str, list[str]] = {atom.name: [] for atom in view.atoms}
+    # Two pairs of one family refuse for the same reason: the first is named.
+    reasons: dict[str, dict[str, str]] = {atom.name: {} for atom in view.atoms}
     for pair in PAIRS:
         for atom in view.atoms:
             if atom.name in taken:
@@ -35,7 +36,7 @@ def find_conjugacy(mixture: Mixture) -> Conjugacy:
             try:
                 block = pair.match(view, atom)
             except NoPairError as error:
-                reasons[atom.name].append(f"{pair.name}: {error}")
+                reasons[atom.name].setdefault(str(error), pair.name)
                 continue
             if block is not None:
                 blocks.append(block)
@@ -44,7 +45,8 @@ def find_conjugacy(mixture: Mixture) -> Conjugacy:
     return Conjugacy(
         blocks=tuple(blocks),
         reasons={
-            atom.name: "; ".join(reasons[atom.name]) or _nothing_fits(view, atom)
+            atom.name: "; ".join(f"{pair}: {why}" for why, pair in reasons[atom.name].items())
+            or _nothing_fits(view, atom)
             for atom in view.atoms
             if atom.name not in taken
         },

@@ -32,4 +32,4 @@ def mean_atoms(view: View, terms: list[Term]) -> list[AtomView]:
 def offset(view: View, mean: TensorVariable, atom: AtomView) -> TensorVariable | None:
     """The known o of a mean ``o + atom``; None where the mean is another function of the atom."""
     known = at(mean, atom.leaf, 0.0)
-    return known if view.identical([(mean, known + atom.leaf)]) else None
+    return known if view.identical([(mean - known, atom.leaf)], around=known) else None

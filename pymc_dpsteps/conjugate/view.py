@@ -15,13 +15,15 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pymc.distributions.multivariate import WishartRV
+from pymc.distributions.transforms import _default_transform
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
-from pytensor.scalar import Second
+from pytensor.scalar import Abs, Mul, Pow, Second, Sign
 from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_dpsteps.conjugate.analytic import piecewise
 from pymc_dpsteps.mixture.lift import Lifter
 from pymc_dpsteps.mixture.read import with_fixed_shapes
 from pymc_dpsteps.mixture.rules import Axis, LiftError
@@ -121,12 +123,16 @@ class View:
             parameters = op.dist_params(rv.owner)
             cores = op.ndims_params
             graphs = clone_replace(list(parameters), self._leaves)
-            graphs = _without_fill(with_fixed_shapes(graphs))
+            graphs = _without_sign(_without_fill(with_fixed_shapes(graphs)))
             lifted = []
             for graph, core in zip(graphs, cores, strict=True):
                 by_row = graph.ndim - core == rv.ndim - op.ndim_supp
                 taken = self._lifter.take(graph, axis) if by_row else self._lifter.whole(graph)
                 lifted.append(taken.astype("float64"))
+            rows = {self._leaves[atom.rv] for atom in self._mixture.atoms}
+            if foreign := [x.name for x in self._lifter.atoms if x not in rows]:
+                # With one component, a vector of length one need not be the component's.
+                raise LiftError(f"{', '.join(foreign)} may belong to all components together")
         except (LiftError, AttributeError, ValueError) as error:
             return Law(rv.name, op, (), str(error))
         return Law(rv.name, op, tuple(lifted))
@@ -186,6 +192,9 @@ class View:
         transform = self._mixture.model.rvs_to_transforms[rv]
         if transform is None:
             return natural
+        if type(transform) is not type(_default_transform(rv.owner.op, rv)):
+            # Onto an interval, or an order: a constraint that the prior's law does not show.
+            raise NoPairError(f"{atom.name} has a transform of its own, which may restrict it")
         value = transform.forward(natural[None], *rv.owner.inputs)[0]
         if set(self._mixture.model.basic_RVs).intersection(ancestors([value])):
             raise NoPairError(f"the transform of {atom.name} depends on other variables")
@@ -214,12 +223,20 @@ class View:
             replace[atom.leaf] = natural
         return list(clone_replace(list(graphs), replace)) if replace else list(graphs)
 
-    def identical(self, pairs: Sequence[tuple[TensorVariable, TensorVariable]]) -> bool:
+    def identical(
+        self,
+        pairs: Sequence[tuple[TensorVariable, TensorVariable]],
+        around: TensorVariable | None = None,
+    ) -> bool:
         """Whether two graphs agree for every item, at random atoms and parameters.
 
         Both sides are analytic in atoms and parameters: functions that agree at a random point
-        agree everywhere, with probability one.
+        agree everywhere, with probability one. `around` is what was subtracted on the way to a
+        side, whose rounding is no disagreement.
         """
+        sides = [side for pair in pairs for side in pair]
+        if (operation := self._piecewise(sides)) is not None:
+            raise NoPairError(f"a parameter is not one formula for all values ({operation})")
         model = self._mixture.model
         rng = np.random.default_rng(20_000)
         n_points = max(self._mixture.n_items, 8)
@@ -227,11 +244,12 @@ class View:
         items = {leaf: self._source(x)[rows] for x, leaf in self._lifter.items.items()}
         shared = {leaf: self._source(x) for x, leaf in self._lifter.shared.items()}
         atoms = {a.leaf: pt.constant(self._random_rows(a, n_points, rng)) for a in self.atoms}
+        scale = pt.zeros(()) if around is None else around
         try:
-            pairs = [pt.broadcast_arrays(*pair) for pair in pairs]
+            triples = [pt.broadcast_arrays(*pair, scale) for pair in pairs]
         except ValueError:
             return False  # shapes that do not fit
-        sides = [side.astype("float64") for pair in pairs for side in pair]
+        sides = [side.astype("float64") for triple in triples for side in triple]
         known = {leaf: x.astype(leaf.dtype) for leaf, x in shared.items()}
         sides = list(clone_replace(sides, known)) if known else sides
         graphs = [vectorize_graph(side, {**items, **atoms}) for side in sides]
@@ -246,9 +264,19 @@ class View:
         function = pytensor.function(inputs, graphs, mode="FAST_COMPILE", on_unused_input="ignore")
         values = function(*point)
         return all(
-            np.allclose(left, right, rtol=1e-8, atol=1e-12)
-            for left, right in zip(values[::2], values[1::2], strict=True)
+            bool(np.all(abs(left - right) <= 1e-10 * abs(right) + 1e-14 * abs(base) + 1e-12))
+            for left, right, base in zip(values[::3], values[1::3], values[2::3], strict=True)
         )
+
+    def _piecewise(self, graphs: Sequence[TensorVariable]) -> str | None:
+        """Operation by which the graphs are one formula here and another there, if any."""
+        found = set(ancestors(list(graphs)))
+        leaves = {**self._lifter.items, **self._lifter.shared}
+        sources = {leaf: x for x, leaf in leaves.items() if leaf in found}
+        variables = set(self._leaves.values())
+        random = {leaf for leaf, x in sources.items() if variables.intersection(ancestors([x]))}
+        varying = random.union(atom.leaf for atom in self.atoms)
+        return piecewise(graphs, varying) or piecewise(list(sources.values()), variables)
 
     def _random_rows(self, atom: AtomView, n: int, rng: np.random.Generator) -> np.ndarray:
         """Values in the interior of an atom's support."""
@@ -265,14 +293,36 @@ class View:
         return np.asarray(transform.backward(pt.constant(value), *inputs).eval(mode="FAST_COMPILE"))
 
 
+def _is_elemwise(x: Variable, scalar_op: type) -> bool:
+    node = x.owner
+    return (
+        node is not None
+        and isinstance(node.op, Elemwise)
+        and isinstance(node.op.scalar_op, scalar_op)
+    )
+
+
 def _without_fill(graphs: Sequence[TensorVariable]) -> list[TensorVariable]:
     """Write ``fill(x, y)``, by which PyMC matches shapes, so that it no longer depends on x."""
     fills = {
         x: pt.alloc(x.owner.inputs[1], *x.type.shape)
         for x in ancestors(graphs)
-        if x.owner is not None
-        and isinstance(x.owner.op, Elemwise)
-        and isinstance(x.owner.op.scalar_op, Second)
-        and None not in x.type.shape
+        if _is_elemwise(x, Second) and None not in x.type.shape
     }
     return list(clone_replace(list(graphs), fills)) if fills else list(graphs)
+
+
+def _without_sign(graphs: Sequence[TensorVariable]) -> list[TensorVariable]:
+    """Write ``abs(t) ** -0.5 * sign(t)``, which PyMC makes of a precision t, as ``t ** -0.5``.
+
+    They differ for a negative t, where the density is zero.
+    """
+    roots = {}
+    for x in ancestors(graphs):
+        if _is_elemwise(x, Mul) and len(x.owner.inputs) == 2:
+            power, sign = x.owner.inputs
+            if _is_elemwise(power, Pow) and _is_elemwise(sign, Sign):
+                base, exponent = power.owner.inputs
+                if _is_elemwise(base, Abs) and base.owner.inputs[0] is sign.owner.inputs[0]:
+                    roots[x] = sign.owner.inputs[0] ** exponent
+    return list(clone_replace(list(graphs), roots)) if roots else list(graphs)

@@ -9,8 +9,9 @@ import numpy as np
 import pymc as pm
 from pytensor.graph.basic import Variable
 
+from pymc_dpsteps.conjugate.report import describe
 from pymc_dpsteps.mixture.read import find_allocations
-from pymc_dpsteps.mixture.structure import MixtureError
+from pymc_dpsteps.mixture.structure import Conjugacy, Mixture, MixtureError, PriorKind
 
 __all__ = [
     "changed",
@@ -18,6 +19,7 @@ __all__ = [
     "check_owned",
     "data_of",
     "named_allocation",
+    "no_pair_message",
     "positive_integer",
 ]
 
@@ -91,4 +93,30 @@ def changed(data: dict[str, np.ndarray], model: pm.Model) -> bool:
         not np.array_equal(data[str(v.name)], v.get_value(borrow=True), equal_nan=False)
         for v in model.data_vars
         if _is_data(v)
+    )
+
+
+# Algorithms for any kernel and base measure, by what they ask of the allocation's prior.
+_ANY_PAIR = ("Neal8", "Neal7", "Neal6", "Neal5")
+_BY_PRIOR = {
+    PriorKind.CRP: (*_ANY_PAIR, "Neal4", "ImportanceConditional"),
+    PriorKind.STICKS: (*_ANY_PAIR, "BlockedGibbs", "SliceGibbs", "ImportanceConditional"),
+    PriorKind.DIRICHLET: (*_ANY_PAIR, "BlockedGibbs", "SliceGibbs", "ImportanceConditional"),
+    PriorKind.WEIGHTS: ("BlockedGibbs", "SliceGibbs", "ImportanceConditional"),
+}
+
+
+def no_pair_message(step: str, mixture: Mixture, conjugacy: Conjugacy) -> str:
+    """Why a step that integrates the atoms out cannot, and what can sample the model."""
+    seen = [
+        f"{atom.name} with the prior {atom.prior} and the likelihood "
+        f"{', '.join(atom.likelihoods)} ({atom.verdict})"
+        for atom in describe(mixture, conjugacy).atoms
+    ]
+    kind = mixture.prior.kind
+    return (
+        f"{step} integrates the atoms out, which needs a conjugate pair of likelihood and prior "
+        f"for every atom, conditional on no other. Found: {'; '.join(seen)}. For any likelihood "
+        f"and prior of the atoms, under {kind.value}: "
+        f"{', '.join(f'dps.{name}()' for name in _BY_PRIOR[kind])}."
     )

@@ -26,6 +26,7 @@ from pymc_dpsteps.steps.arguments import (
     check_owned,
     data_of,
     named_allocation,
+    no_pair_message,
 )
 from pymc_dpsteps.steps.few_slots import few_slots
 from pymc_dpsteps.steps.occupancy import count
@@ -179,19 +180,7 @@ class MixtureStep(BlockedStep):
         self._theta: tuple[TensorVariable, ...] = () if self.concentration is None else found
 
     def _no_pair_message(self) -> str:
-        found = [
-            f"{block.pair} ({', '.join(a.rv.name for a in block.atoms)}) is conjugate only given "
-            f"{', '.join(block.given)}"
-            for block in self._conjugacy.blocks
-            if block.given
-        ]
-        found += [f"{name}: {reason}" for name, reason in self._conjugacy.reasons.items()]
-        return (
-            f"{type(self).__name__} integrates the atoms out, which needs a conjugate pair of "
-            f"kernel and base measure. Found: {'; '.join(found)}. Use an algorithm for any pair: "
-            "dps.Neal8, dps.Neal4, dps.Neal5, dps.Neal6, dps.Neal7, dps.BlockedGibbs, "
-            "dps.SliceGibbs or dps.ImportanceConditional."
-        )
+        return no_pair_message(type(self).__name__, self._mixture, self._conjugacy)
 
     def _compile(self) -> None:
         mixture = self._mixture

@@ -6,6 +6,7 @@ Alone, it is among the algorithms of `test_exact` and `test_geweke`.
 import numpy as np
 import pymc as pm
 import pytest
+from scipy.special import gammaln, logsumexp
 from scipy.stats import norm
 
 import pymc_dpsteps as dps
@@ -17,8 +18,17 @@ from tests.helpers_chain import (
     effective_size,
     partition_functionals,
     run_chain,
+    slot_counts,
 )
-from tests.helpers_exact import NOISE, SIX_POINTS, SPREAD, crp, dirichlet, enumerate_normal
+from tests.helpers_exact import (
+    NOISE,
+    SIX_POINTS,
+    SPREAD,
+    all_labels,
+    crp,
+    dirichlet,
+    enumerate_normal,
+)
 
 FORMS = ["restricted_gibbs", "sequential", "nonconjugate"]
 ASYMMETRIC = np.array([0.3, 1.0, 2.0, 0.7])
@@ -96,26 +106,62 @@ def test_two_steps_of_one_allocation_in_two_processes():
     assert not np.array_equal(draws[1]["mu"][0], draws[1]["mu"][1])
 
 
+FIT_TOGETHER = np.array([0.3, -0.6, 0.0, 0.7, -0.3, 0.1, -0.1, 0.4])
+
+
+@pytest.mark.parametrize("options", [{"atoms": "slice"}, {"atoms": None}], ids=["slice", "none"])
 @pytest.mark.parametrize("proposal", FORMS)
-def test_atoms_left_to_another_step(proposal):
-    """Atoms given their items are drawn exactly between iterations; proposals still move them."""
-    model = six_points(dirichlet_prior)
+def test_a_short_launch_on_items_that_fit_together(proposal, options):
+    """Diffuse allocations and t = 1: proposals remember their launch state and the counts.
 
-    def draw_atoms(point, rng):
-        n = np.bincount(point["z"], minlength=4)
-        total = np.bincount(point["z"], SIX_POINTS, minlength=4)
-        precision = n / NOISE**2 + 1.0 / SPREAD**2
-        mean = total / NOISE**2 / precision
-        return point | {"mu": np.where(n > 0, rng.normal(mean, precision**-0.5), point["mu"])}
+    With atoms=None a split or merge is all that moves the atoms, and enough on few items.
+    """
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, SPREAD, shape=3)
+        z = pm.Categorical("z", pm.Dirichlet("w", [3.0, 4.0, 5.0]), shape=8)
+        pm.Normal("y", mu[z], NOISE, observed=FIT_TOGETHER)
+        step = dps.SplitMerge(proposal=proposal, t=1, moves=2, **options)
+        chain = run_chain(step, model, ["z", "mu"], 40_000, seed=37)
+    assert step.widths[0] > 0.1 * SPREAD  # not lost where there are no moves to learn from
+    posterior = enumerate_normal(FIT_TOGETHER, 3, lambda c: dirichlet(c, [3.0, 4.0, 5.0]))
+    exact = posterior.expectations()
+    n_first = posterior.counts[np.arange(len(posterior.labels)), posterior.labels[:, 0]]
+    variance = 1.0 / (n_first / NOISE**2 + 1.0 / SPREAD**2)
+    exact["theta_1^2"] = float(posterior.probability @ (posterior.theta_1**2 + variance))
+    theta_1 = atom_of_first_item(chain["z"], chain["mu"])
+    draws = partition_functionals(chain["z"], 3, exact["k"])
+    assert_means(draws | {"theta_1": theta_1, "theta_1^2": theta_1**2}, exact)
 
-    with model:
-        step = dps.SplitMerge(proposal=proposal, moves=3, atoms=None)
-        chain = run_chain(step, model, ["z", "mu"], 15_000, seed=33, between=draw_atoms)
-    assert step.widths[0] > 0.1 * SPREAD  # as at the start: there are no moves to learn from
-    exact = enumerate_normal(SIX_POINTS, 4, EXACT[dirichlet_prior]).expectations()
-    draws = partition_functionals(chain["z"], 4, exact["k"])
-    draws["theta_1"] = atom_of_first_item(chain["z"], chain["mu"])
-    assert_means(draws, exact)
+
+def normal_inverse_gamma(labels, y, *, kappa, a, b):
+    """Log marginal likelihood of every label vector: mu | s2 ~ N(0, s2 / kappa), s2 ~ IG(a, b)."""
+    result = np.zeros(len(labels))
+    for k in range(labels.max() + 1):
+        n, total, squares = ((labels == k) @ x for x in (y**0, y, y**2))
+        b_n = b + 0.5 * (squares - total**2 / (kappa + n))
+        result += gammaln(a + n / 2) - gammaln(a) + a * np.log(b) - (a + n / 2) * np.log(b_n)
+        result += 0.5 * np.log(kappa / (kappa + n)) - n / 2 * np.log(2.0 * np.pi)
+    return result
+
+
+@pytest.mark.parametrize("proposal", FORMS)
+def test_atoms_of_two_dependent_coordinates(proposal):
+    """Where Newton's steps depend on the launch value, and the launch on its start."""
+    y, prior = SIX_POINTS, {"kappa": 0.2, "a": 1.5, "b": 0.3}
+    with pm.Model() as model:
+        s2 = pm.InverseGamma("s2", prior["a"], prior["b"], shape=3)
+        mu = pm.Normal("mu", 0, pm.math.sqrt(s2 / prior["kappa"]), shape=3)
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=3, shape=6)
+        pm.Normal("y", mu[z], pm.math.sqrt(s2[z]), observed=y)
+        step = dps.SplitMerge(proposal=proposal, t=1, moves=2, atoms="slice")
+        chain = run_chain(step, model, ["z"], 30_000, seed=38)
+    labels = all_labels(6, 3)
+    log_posterior = crp(slot_counts(labels, 3), 1.0) + normal_inverse_gamma(labels, y, **prior)
+    probability = np.exp(log_posterior - logsumexp(log_posterior))
+    mean_k = float(probability @ (slot_counts(labels, 3) > 0).sum(axis=1))
+    found = partition_functionals(labels, 3, mean_k)
+    exact = {name: float(probability @ x) for name, x in found.items()}
+    assert_means(partition_functionals(chain["z"], 3, mean_k), exact)
 
 
 # Where single-site moves do not get --------------------------------------------------------------

@@ -1,10 +1,14 @@
 """Observations ``r ~ Normal(x'(β - m), precision τ)`` with ``β ~ Normal(m, precision matrix P)``.
 
-r is the residual at the prior mean. An observation contributes ``(r, x_1, …, x_d, τ)``;
-``hyper = (m, P)``; ``stats = (n, Σ τ x x', Σ τ x r, Σ τ r², Σ log τ)``.
+r is the residual at the prior mean. An observation contributes ``(x_1, …, x_d, r, τ)``;
+``hyper = (m, P)``; the statistics are the moments of ``(x, r)`` with weights τ, and ``Σ log τ``.
+
+The moments are as good as one observation of the mean r at the mean x, with precision Σ τ, added
+to a regression through the scatter about them. Taken in these two steps, no digits are lost where
+r or x are far from zero.
 """
 
-from math import log, pi
+from math import log, pi, sqrt
 
 import numpy as np
 
@@ -14,6 +18,7 @@ from pymc_dpsteps.conjugate.families.linalg import (
     solve_lower,
     solve_lower_transposed,
 )
+from pymc_dpsteps.conjugate.families.moments import update_vector_moments
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import Family
 
@@ -23,28 +28,34 @@ __all__ = ["LINEAR"]
 @njit
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation."""
-    stats[0] += sign
-    if stats[0] == 0.0:
-        stats[:] = 0.0
-        return
-    r, tau = datum[0], datum[d + 1]
-    weight = sign * tau
-    for i in range(d):
-        for j in range(d):
-            stats[1 + i * d + j] += weight * datum[1 + i] * datum[1 + j]
-        stats[1 + d * d + i] += weight * datum[1 + i] * r
-    stats[1 + d * d + d] += weight * r * r
-    stats[2 + d * d + d] += sign * log(tau)
+    tau = datum[d + 1]
+    update_vector_moments(d + 1, stats, datum, tau, sign)
+    stats[-1] = 0.0 if stats[0] == 0.0 else stats[-1] + sign * log(tau)
 
 
 @njit
-def _posterior(d: int, stats: np.ndarray, hyper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cholesky factor L of the posterior precision, and L⁻¹ Σ τ x r."""
-    root = stats[1 : 1 + d * d].reshape((d, d)) + hyper[d:].reshape((d, d))
+def _posterior(
+    d: int, stats: np.ndarray, hyper: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
+    """Regression through the scatter, and what the means add to it.
+
+    Returns the Cholesky factor L of P plus the scatter of x; ``L⁻¹`` times the scatter of x and
+    r, and times the mean x; the error of the mean r predicted from the scatter; and the precision
+    of that prediction.
+    """
+    mean = stats[2 : 3 + d] + stats[3 + d : 4 + 2 * d]
+    scatter = stats[4 + 2 * d : 4 + 2 * d + (d + 1) * (d + 1)].reshape((d + 1, d + 1))
+    root = hyper[d:].reshape((d, d)) + scatter[:d, :d]
     cholesky(root)
-    shift = stats[1 + d * d : 1 + d * d + d].copy()
-    solve_lower(root, shift)
-    return root, shift
+    fit = scatter[:d, d].copy()
+    solve_lower(root, fit)
+    direction = mean[:d].copy()
+    solve_lower(root, direction)
+    error, length = mean[d], 0.0
+    for j in range(d):
+        error -= direction[j] * fit[j]
+        length += direction[j] * direction[j]
+    return root, fit, direction, error, stats[1] / (1.0 + stats[1] * length)
 
 
 @njit
@@ -55,28 +66,44 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
         return 0.0
     prior = hyper[d:].copy().reshape((d, d))
     cholesky(prior)
-    root, shift = _posterior(d, stats, hyper)
-    explained = 0.0
+    root, fit, _, error, precision = _posterior(d, stats, hyper)
+    squares = stats[-2] + precision * error * error
     for j in range(d):
-        explained += shift[j] * shift[j]
-    squares = stats[1 + d * d + d] - explained
-    determinants = log_determinant(prior) - log_determinant(root)
-    return 0.5 * (stats[2 + d * d + d] - n * log(2.0 * pi) - squares + determinants)
+        squares -= fit[j] * fit[j]
+    determinants = log_determinant(prior) - log_determinant(root) + log(precision / stats[1])
+    return 0.5 * (stats[-1] - n * log(2.0 * pi) - squares + determinants)
 
 
 @njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
-    """Draw β from its normal posterior."""
-    root, shift = _posterior(d, stats, hyper)
+    """Draw β from its normal posterior.
+
+    Its precision is ``L (I + W v v') L'`` with v the direction of the mean x, whose inverse has
+    the root ``L⁻ᵀ (I - c v v')``.
+    """
+    root, fit, direction, error, precision = _posterior(d, stats, hyper)
+    noise = np.empty(d)
+    along = 0.0
     for j in range(d):
-        shift[j] += rng.standard_normal()
-    solve_lower_transposed(root, shift)
+        noise[j] = rng.standard_normal()
+        along += direction[j] * noise[j]
+    stretch = sqrt(stats[1] / precision) if precision > 0.0 else 1.0
+    c = stats[1] / (stretch * (stretch + 1.0))
     for j in range(d):
-        natural[j] = hyper[j] + shift[j]
+        fit[j] += precision * error * direction[j] + noise[j] - c * along * direction[j]
+    solve_lower_transposed(root, fit)
+    for j in range(d):
+        natural[j] = hyper[j] + fit[j]
 
 
 LINEAR = Family(
-    "linear", lambda d: d * d + d + 3, lambda d: d + d * d, lambda d: d, update, log_marginal, draw
+    "linear",
+    lambda d: 5 + 2 * d + (d + 1) * (d + 1),
+    lambda d: d + d * d,
+    lambda d: d,
+    update,
+    log_marginal,
+    draw,
 )

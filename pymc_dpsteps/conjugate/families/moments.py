@@ -1,26 +1,65 @@
-"""Weighted mean and sum of squares, updated by adding or removing one observation.
+"""Weighted means and scatter, updated by adding or removing one observation.
 
-``moments = (n, W, mean, M)`` with total weight ``W = Σ w``, ``mean = Σ w e / W`` and
-``M = Σ w (e - mean)²``. Deviations from the running mean, and not sums of squares, because these
-lose all digits where the mean is far from zero (Welford 1962; West 1979 for weights).
+Deviations from the running mean, and not sums of squares, because these lose all digits where the
+mean is far from zero (Welford 1962; West 1979 for weights). The mean is held as an unevaluated sum
+of two numbers: rounded to one, it would itself lose a digit of the deviations for every digit by
+which it exceeds them, and over many additions and removals these errors add up.
 """
 
 import numpy as np
 
 from pymc_dpsteps.jit import njit
 
-__all__ = ["update_moments"]
+__all__ = ["update_moments", "update_vector_moments"]
 
 
 @njit
 def update_moments(moments: np.ndarray, e: float, w: float, sign: float) -> None:
-    """Add or remove the value e with weight w > 0; of no value all moments are exactly zero."""
+    """Add or remove the value e with weight w > 0; of no value all moments are exactly zero.
+
+    ``moments = (n, W, mean, rest of the mean, M)`` with total weight ``W = Σ w`` and
+    ``M = Σ w (e - mean)²``.
+    """
     moments[0] += sign
     if moments[0] == 0.0:
-        moments[:4] = 0.0
+        moments[:5] = 0.0
         return
-    total = moments[1] + sign * w
-    deviation = e - moments[2]
-    moments[2] += sign * w * deviation / total
-    moments[3] = max(moments[3] + sign * w * deviation * (e - moments[2]), 0.0)
+    before = moments[1]
+    total = before + sign * w
+    deviation = e - moments[2] - moments[3]
+    # The deviation from the new mean is that from the old one times before / total.
+    moments[4] = max(moments[4] + sign * w * deviation * deviation * before / total, 0.0)
+    rest = moments[3] + sign * w * deviation / total
+    mean = moments[2] + rest
+    moments[3] = rest - (mean - moments[2])
+    moments[2] = mean
+    moments[1] = total
+
+
+@njit
+def update_vector_moments(
+    d: int, moments: np.ndarray, e: np.ndarray, w: float, sign: float
+) -> None:
+    """Add or remove the vector e with weight w > 0; of no vector all moments are exactly zero.
+
+    ``moments = (n, W, mean, rest of the mean, S)`` with the scatter
+    ``S = Σ w (e - mean)(e - mean)'``.
+    """
+    moments[0] += sign
+    if moments[0] == 0.0:
+        moments[: 2 + 2 * d + d * d] = 0.0
+        return
+    before = moments[1]
+    total = before + sign * w
+    mean, rest, scatter = moments[2:], moments[2 + d :], moments[2 + 2 * d :]
+    factor = sign * w * before / total
+    for i in range(d):
+        left = factor * (e[i] - mean[i] - rest[i])
+        for j in range(d):
+            scatter[i * d + j] += left * (e[j] - mean[j] - rest[j])
+    for i in range(d):
+        small = rest[i] + sign * w * (e[i] - mean[i] - rest[i]) / total
+        new = mean[i] + small
+        rest[i] = small - (new - mean[i])
+        mean[i] = new
     moments[1] = total

@@ -1,7 +1,6 @@
 """Observations ``e ~ MvNormal(mu, precision Λ)``, Λ known, ``mu ~ MvNormal(m, precision P)``.
 
-An observation contributes ``e``; ``hyper = (m, P, Λ)``; ``stats = (n, mean, S)`` with the scatter
-``S = Σ (e - mean)(e - mean)'``, updated as a mean and deviations from it (Welford 1962).
+An observation contributes ``e``; ``hyper = (m, P, Λ)``; the statistics are the moments of e.
 """
 
 from math import log, pi
@@ -14,6 +13,7 @@ from pymc_dpsteps.conjugate.families.linalg import (
     solve_lower,
     solve_lower_transposed,
 )
+from pymc_dpsteps.conjugate.families.moments import update_vector_moments
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import Family
 
@@ -23,20 +23,7 @@ __all__ = ["MVNORMAL", "update"]
 @njit
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation."""
-    before = stats[0]
-    n = before + sign
-    stats[0] = n
-    if n == 0.0:
-        stats[:] = 0.0
-        return
-    # Deviations from the old and from the new mean: (e - new) = (e - old) before / n.
-    factor = sign * before / n
-    for i in range(d):
-        for j in range(d):
-            left, right = datum[i] - stats[1 + i], datum[j] - stats[1 + j]
-            stats[1 + d + i * d + j] += factor * left * right
-    for i in range(d):
-        stats[1 + i] += sign * (datum[i] - stats[1 + i]) / n
+    update_vector_moments(d, stats, datum, 1.0, sign)
 
 
 @njit
@@ -45,7 +32,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     n = stats[0]
     if n == 0.0:
         return 0.0
-    mean, scatter = stats[1 : 1 + d], stats[1 + d : 1 + d + d * d].reshape((d, d))
+    scatter = stats[2 + 2 * d :].reshape((d, d))
     prior = hyper[d : d + d * d].reshape((d, d))
     noise = hyper[d + d * d :].reshape((d, d))
     # (mean - m)' [P (P + nΛ)⁻¹ nΛ] (mean - m), without a difference of large terms
@@ -53,7 +40,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     trace = 0.0
     for i in range(d):
         for j in range(d):
-            deviation = mean[j] - hyper[j]
+            deviation = stats[2 + j] - hyper[j] + stats[2 + d + j]
             left[i] += prior[i, j] * deviation
             right[i] += n * noise[i, j] * deviation
             trace += noise[i, j] * scatter[i, j]
@@ -82,7 +69,8 @@ def draw(
     shift = np.zeros(d)
     for i in range(d):
         for j in range(d):
-            shift[i] += n * noise[i, j] * (stats[1 + j] - hyper[j])
+            deviation = stats[2 + j] - hyper[j] + stats[2 + d + j]
+            shift[i] += n * noise[i, j] * deviation
     root = hyper[d : d + d * d].reshape((d, d)) + n * noise
     cholesky(root)
     solve_lower(root, shift)
@@ -95,7 +83,7 @@ def draw(
 
 MVNORMAL = Family(
     "mvnormal",
-    lambda d: 1 + d + d * d,
+    lambda d: 2 + 2 * d + d * d,
     lambda d: d + 2 * d * d,
     lambda d: d,
     update,

@@ -1,6 +1,7 @@
 """Observations ``e ~ Normal(mu, precision w)`` with w known and ``mu ~ Normal(m, precision p)``.
 
-An observation contributes ``(e, w)``; ``hyper = (m, p)``; ``stats = (n, W, mean, M, Σ log w)``.
+An observation contributes ``(e, w)``; ``hyper = (m, p)``; the statistics are the moments of e
+with weights w, and ``Σ log w``.
 """
 
 from math import log, pi, sqrt
@@ -18,17 +19,18 @@ __all__ = ["NORMAL"]
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation."""
     update_moments(stats, datum[0], datum[1], sign)
-    stats[4] = 0.0 if stats[0] == 0.0 else stats[4] + sign * log(datum[1])
+    stats[5] = 0.0 if stats[0] == 0.0 else stats[5] + sign * log(datum[1])
 
 
 @njit
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over mu."""
     m, p = hyper
-    n, total, mean, squares, log_w = stats[0], stats[1], stats[2], stats[3], stats[4]
+    n, total, squares, log_w = stats[0], stats[1], stats[4], stats[5]
     if n == 0.0:
         return 0.0
-    distance = total * p / (total + p) * (mean - m) ** 2
+    deviation = stats[2] - m + stats[3]
+    distance = total * p / (total + p) * deviation * deviation
     return 0.5 * (log_w - n * log(2.0 * pi) + log(p / (p + total)) - squares - distance)
 
 
@@ -39,7 +41,8 @@ def draw(
     """Draw mu from its normal posterior."""
     m, p = hyper
     precision = stats[1] + p
-    natural[0] = (stats[1] * stats[2] + p * m) / precision + rng.standard_normal() / sqrt(precision)
+    shift = stats[1] * (stats[2] - m + stats[3]) / precision
+    natural[0] = m + shift + rng.standard_normal() / sqrt(precision)
 
 
-NORMAL = Family("normal", lambda d: 5, lambda d: 2, lambda d: 1, update, log_marginal, draw)
+NORMAL = Family("normal", lambda d: 6, lambda d: 2, lambda d: 1, update, log_marginal, draw)

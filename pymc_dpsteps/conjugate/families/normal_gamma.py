@@ -2,7 +2,8 @@
 
 Prior ``λ ~ Gamma(shape, rate)`` and ``mu | λ ~ Normal(m, precision κ λ)``: the normal–gamma law,
 in terms of the variance 1/λ the normal–inverse-gamma. An observation contributes ``(e, c)``;
-``hyper = (m, κ, shape, rate)``; ``stats = (n, Σ c, mean, M, Σ log c)``. A draw is ``(mu, λ)``.
+``hyper = (m, κ, shape, rate)``; the statistics are those of `normal` with weights c. A draw is
+``(mu, λ)``.
 """
 
 from math import lgamma, log, pi, sqrt
@@ -20,8 +21,9 @@ __all__ = ["NORMAL_GAMMA"]
 @njit
 def _posterior_rate(stats: np.ndarray, hyper: np.ndarray) -> float:
     m, kappa = hyper[0], hyper[1]
-    distance = kappa * stats[1] / (kappa + stats[1]) * (stats[2] - m) ** 2
-    return hyper[3] + 0.5 * (stats[3] + distance)
+    deviation = stats[2] - m + stats[3]
+    distance = kappa * stats[1] / (kappa + stats[1]) * deviation * deviation
+    return hyper[3] + 0.5 * (stats[4] + distance)
 
 
 @njit
@@ -31,7 +33,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     n = stats[0]
     a = shape + 0.5 * n
     return (
-        0.5 * (stats[4] - n * log(2.0 * pi) + log(kappa / (kappa + stats[1])))
+        0.5 * (stats[5] - n * log(2.0 * pi) + log(kappa / (kappa + stats[1])))
         + shape * log(rate)
         - lgamma(shape)
         + lgamma(a)
@@ -48,11 +50,11 @@ def draw(
     precision = rng.standard_gamma(shape + 0.5 * stats[0]) / _posterior_rate(stats, hyper)
     precision = max(precision, TINY)
     total = kappa + stats[1]
-    mean = (kappa * m + stats[1] * stats[2]) / total
+    mean = m + stats[1] * (stats[2] - m + stats[3]) / total
     natural[0] = mean + rng.standard_normal() / sqrt(total * precision)
     natural[1] = precision
 
 
 NORMAL_GAMMA = Family(
-    "normal_gamma", lambda d: 5, lambda d: 4, lambda d: 2, update, log_marginal, draw
+    "normal_gamma", lambda d: 6, lambda d: 4, lambda d: 2, update, log_marginal, draw
 )

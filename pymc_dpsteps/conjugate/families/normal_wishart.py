@@ -1,8 +1,8 @@
 """Observations ``e ~ MvNormal(mu, precision T)`` with mu and T unknown.
 
 Prior ``T ~ Wishart(ν, V)`` (mean ν V) and ``mu | T ~ MvNormal(m, precision κ T)``. An observation
-contributes ``e``; ``hyper = (m, κ, ν, V⁻¹)``; ``stats = (n, mean, S)`` with the scatter S. A draw
-is ``(mu, T)``.
+contributes ``e``; ``hyper = (m, κ, ν, V⁻¹)``; the statistics are the moments of e: mean and scatter
+S. A draw is ``(mu, T)``.
 """
 
 from math import lgamma, log, pi, sqrt
@@ -25,11 +25,11 @@ __all__ = ["NORMAL_WISHART"]
 def _posterior_scale_root(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.ndarray:
     """Cholesky factor of V⁻¹ + S + κ n/(κ + n) (mean - m)(mean - m)'."""
     n, kappa = stats[0], hyper[d]
-    root = hyper[d + 2 :].reshape((d, d)) + stats[1 + d : 1 + d + d * d].reshape((d, d))
+    root = hyper[d + 2 :].reshape((d, d)) + stats[2 + 2 * d :].reshape((d, d))
+    deviation = stats[2 : 2 + d] - hyper[:d] + stats[2 + d : 2 + 2 * d]
     for i in range(d):
         for j in range(d):
-            deviations = (stats[1 + i] - hyper[i]) * (stats[1 + j] - hyper[j])
-            root[i, j] += kappa * n / (kappa + n) * deviations
+            root[i, j] += kappa * n / (kappa + n) * deviation[i] * deviation[j]
     cholesky(root)
     return root
 
@@ -83,13 +83,13 @@ def draw(
         shift = 0.0
         for l in range(i + 1):
             shift += root[i, l] * noise[l]
-        mean = (kappa * hyper[i] + n * stats[1 + i]) / (kappa + n)
+        mean = hyper[i] + n / (kappa + n) * (stats[2 + i] - hyper[i] + stats[2 + d + i])
         natural[i] = mean + shift / sqrt(kappa + n)
 
 
 NORMAL_WISHART = Family(
     "normal_wishart",
-    lambda d: 1 + d + d * d,
+    lambda d: 2 + 2 * d + d * d,
     lambda d: d + 2 + d * d,
     lambda d: d + d * d,
     update,

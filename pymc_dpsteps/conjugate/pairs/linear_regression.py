@@ -52,13 +52,13 @@ class LinearRegression:
                 _at_units(mean, atoms, (a, q)) - at_zero for a in atoms for q in range(a.size)
             ]
             beta = pt.concatenate([a.leaf.reshape((-1,)) for a in atoms])
-            linear = at_zero + sum(x * beta[q] for q, x in enumerate(design))
-            if not view.identical([(mean, linear)]):
+            linear = sum(x * beta[q] for q, x in enumerate(design))
+            if not view.identical([(mean - at_zero, linear)], around=at_zero):
                 raise NoPairError(
                     f"the mean of {law.name} is not linear in {', '.join(a.name for a in atoms)}"
                 )
             centre = at_zero + sum(x * prior_mean[q] for q, x in enumerate(design))
-            observations.append(Observations((value - centre, *design, sd**-2), value.type.shape))
+            observations.append(Observations((*design, value - centre, sd**-2), value.type.shape))
         precision = (
             pt.linalg.block_diag(*[p for _, p in priors]) if len(priors) > 1 else priors[0][1]
         )
