@@ -25,8 +25,8 @@ from pymc_dpsteps.steps.state import (
     kernel_of,
     log_marginal_of,
     predictive_of,
+    update_of,
 )
-from pymc_dpsteps.steps.statistics import change_statistics
 from pymc_dpsteps.steps.updates import pick, prepare, update_rest
 
 __all__ = ["Neal1", "gibbs_step"]
@@ -37,8 +37,8 @@ def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
     z, counts, log_density, prior = state.z, state.counts, state.log_density, state.prior
     kernel, predictive, choose_slot = kernel_of(state), predictive_of(state), choose_slot_of(state)
-    log_marginal, draw_posterior = log_marginal_of(state), draw_posterior_of(state)
-    derive = derive_of(state)
+    update, log_marginal = update_of(state), log_marginal_of(state)
+    draw_posterior, derive = draw_posterior_of(state), derive_of(state)
     alone = len(counts)  # row of statistics for the item by itself
     births = deaths = 0
     for i in range(len(z)):
@@ -53,7 +53,7 @@ def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
             prior[j] = state.weights[state.active[j]]
         kernel(i, state.active, n_active, state.items, state.columns, state.shared, log_density)
         state.stats[alone] = 0.0
-        change_statistics(state, alone, i, 1.0)
+        update(state.stats[alone], i, 1.0, state.items, state.shared, state.datum)
         log_density[n_active] = log_marginal(state.stats[alone], state.shared)
         prior[n_active] = new_weight
         j = pick(rng, log_density, prior, n_active + 1)

@@ -17,8 +17,14 @@ import numpy as np
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.marginal import MarginalStep
 from pymc_dpsteps.steps.occupancy import occupy, vacate
-from pymc_dpsteps.steps.state import State, choose_slot_of, log_marginal_of, predictive_of
-from pymc_dpsteps.steps.statistics import change_statistics, collect_statistics
+from pymc_dpsteps.steps.state import (
+    State,
+    choose_slot_of,
+    log_marginal_of,
+    predictive_of,
+    update_of,
+)
+from pymc_dpsteps.steps.statistics import collect_statistics
 from pymc_dpsteps.steps.updates import pick, prepare, update_rest
 
 __all__ = ["Neal3"]
@@ -30,7 +36,7 @@ def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     z, counts, log_density, prior = state.z, state.counts, state.log_density, state.prior
     stats, log_marginals, active = state.stats, state.log_marginals, state.active
     predictive, choose_slot = predictive_of(state), choose_slot_of(state)
-    log_marginal = log_marginal_of(state)
+    update, log_marginal = update_of(state), log_marginal_of(state)
     scratch = len(counts)
     births = deaths = 0
     for i in range(len(z)):
@@ -42,7 +48,7 @@ def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
             vacate(state, own)
             stats[own] = 0.0
         else:
-            change_statistics(state, own, i, -1.0)
+            update(state.stats[own], i, -1.0, state.items, state.shared, state.datum)
             log_marginals[own] = log_marginal(stats[own], state.shared)
         n_active = state.n_active[0]
         new_weight = predictive(counts, active, n_active, state.parameters, state.weights)
@@ -53,11 +59,11 @@ def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
                 log_density[j] = log_with_own - log_marginals[k]
                 continue
             stats[scratch] = stats[k]
-            change_statistics(state, scratch, i, 1.0)
+            update(state.stats[scratch], i, 1.0, state.items, state.shared, state.datum)
             log_density[j] = log_marginal(stats[scratch], state.shared) - log_marginals[k]
         prior[n_active] = new_weight
         stats[scratch] = 0.0
-        change_statistics(state, scratch, i, 1.0)
+        update(state.stats[scratch], i, 1.0, state.items, state.shared, state.datum)
         log_density[n_active] = log_marginal(stats[scratch], state.shared)
         j = pick(rng, log_density, prior, n_active + 1)
         if j == n_active:
@@ -69,7 +75,7 @@ def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
             deaths += singleton
         z[i] = slot
         counts[slot] += 1
-        change_statistics(state, slot, i, 1.0)
+        update(state.stats[slot], i, 1.0, state.items, state.shared, state.datum)
         log_marginals[slot] = log_marginal(stats[slot], state.shared)
     return births, deaths
 

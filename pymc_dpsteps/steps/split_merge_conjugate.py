@@ -25,8 +25,7 @@ from pymc_dpsteps.steps.split_merge_moves import (
 )
 from pymc_dpsteps.steps.split_merge_restricted import restricted_gibbs
 from pymc_dpsteps.steps.split_merge_sequential import allocate_sequentially
-from pymc_dpsteps.steps.state import State, derive_of, draw_posterior_of, log_marginal_of
-from pymc_dpsteps.steps.statistics import change_statistics
+from pymc_dpsteps.steps.state import State, derive_of, draw_posterior_of, log_marginal_of, update_of
 from pymc_dpsteps.steps.updates import prepare, update_rest
 
 __all__ = ["conjugate_step"]
@@ -58,10 +57,10 @@ def conjugate_move(
         if first_slot < 0:
             return 0
     first, second = len(state.counts), len(state.counts) + 1  # rows of scratch
-    log_marginal = log_marginal_of(state)
+    update, log_marginal = update_of(state), log_marginal_of(state)
     stats[first] = 0.0
     for p in range(n):
-        change_statistics(state, first, members[p], 1.0)
+        update(stats[first], members[p], 1.0, state.items, state.shared, state.datum)
     log_merged = log_marginal(stats[first], state.shared)
     if sequential:
         log_q = allocate_sequentially(rng, n, discount, not split, state, scratch)
@@ -80,7 +79,7 @@ def conjugate_move(
     else:
         for p in range(n):
             if scratch.side[p] == 1:
-                change_statistics(state, second, members[p], 1.0)
+                update(stats[second], members[p], 1.0, state.items, state.shared, state.datum)
     draw_atoms(rng, second, second_slot, state)
     return 1 if split else -1
 

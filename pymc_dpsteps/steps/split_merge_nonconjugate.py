@@ -42,11 +42,10 @@ from pymc_dpsteps.steps.split_merge_moves import (
 from pymc_dpsteps.steps.state import (
     State,
     derive_of,
-    draw_atoms_of,
     kernel_of,
     log_posterior_of,
 )
-from pymc_dpsteps.steps.updates import copy_row, fill_pool, prepare, slice_coordinate, update_rest
+from pymc_dpsteps.steps.updates import copy_row, fill_pool, prepare, update_rest, update_row
 
 __all__ = ["LAUNCH_ROWS", "nonconjugate_step"]
 
@@ -63,37 +62,6 @@ def log_density(x: np.ndarray, members: np.ndarray, state: State) -> float:
     return log_posterior_of(state)(
         x, members, len(members), state.items, state.shared, state.scratch
     )
-
-
-@njit
-def update_row(rng: np.random.Generator, row: int, members: np.ndarray, state: State) -> int:
-    """Update the atoms of a row given its members; returns the number of evaluations.
-
-    As between iterations: conjugate blocks are drawn, other coordinates slice-sampled.
-    """
-    x = state.values[row]
-    evaluations = 0
-    if len(state.sliced) < len(x):
-        draw_atoms_of(state)(
-            rng,
-            x,
-            members,
-            len(members),
-            state.items,
-            state.shared,
-            state.stats[-1],
-            state.datum,
-        )
-    if len(state.sliced) > 0:
-        current = log_density(x, members, state)
-        evaluations += 1
-        if current > -np.inf:
-            for q in state.sliced:
-                width = state.widths[q]
-                current, cost = slice_coordinate(rng, x, q, width, current, members, state)
-                evaluations += cost
-    derive_of(state)(state.values, row, row + 1, state.shared, state.columns)
-    return evaluations
 
 
 @njit

@@ -12,7 +12,6 @@ import numpy as np
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.split_merge_moves import Scratch, choose_side, random_sides
 from pymc_dpsteps.steps.state import State, log_marginal_of, update_of
-from pymc_dpsteps.steps.statistics import change_statistics
 
 __all__ = ["restricted_gibbs"]
 
@@ -33,10 +32,12 @@ def restricted_gibbs(
     of the last scan.
     """
     first = len(state.counts)
+    update = update_of(state)
     state.stats[first:] = 0.0
     random_sides(rng, scratch, n)
     for p in range(n):
-        change_statistics(state, first + 1 - scratch.side[p], scratch.members[p], 1.0)
+        row = state.stats[first + 1 - scratch.side[p]]
+        update(row, scratch.members[p], 1.0, state.items, state.shared, state.datum)
     for _ in range(t):
         scan_sides(rng, n, discount, False, state, scratch)
     return scan_sides(rng, n, discount, replay, state, scratch)

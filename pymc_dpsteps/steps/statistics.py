@@ -1,15 +1,9 @@
 """Sufficient statistics of the clusters, for algorithms that integrate the atoms out."""
 
-from pymc_dpsteps.jit import njit, njit_inline
+from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.state import State, log_marginal_of, update_of
 
-__all__ = ["change_statistics", "collect_statistics"]
-
-
-@njit_inline
-def change_statistics(state: State, row: int, i: int, sign: float) -> None:
-    """Add (sign 1) or remove (sign -1) item i in a row of the sufficient statistics."""
-    update_of(state)(state.stats[row], i, sign, state.items, state.shared, state.datum)
+__all__ = ["collect_statistics"]
 
 
 @njit
@@ -18,10 +12,11 @@ def collect_statistics(state: State) -> None:
 
     Once per sweep, so that rounding errors of adding and removing do not build up.
     """
-    state.stats[:] = 0.0
+    update, log_marginal = update_of(state), log_marginal_of(state)
+    stats = state.stats
+    stats[:] = 0.0
     for i in range(len(state.z)):
-        change_statistics(state, state.z[i], i, 1.0)
-    log_marginal = log_marginal_of(state)
+        update(stats[state.z[i]], i, 1.0, state.items, state.shared, state.datum)
     for a in range(state.n_active[0]):
         k = state.active[a]
         state.log_marginals[k] = log_marginal(state.stats[k], state.shared)

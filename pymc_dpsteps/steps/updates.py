@@ -186,52 +186,51 @@ def slice_coordinate(
 
 
 @njit
-def update_atoms(rng: np.random.Generator, state: State) -> int:
-    """Atoms of occupied slots given their items.
+def update_row(rng: np.random.Generator, row: int, members: np.ndarray, state: State) -> int:
+    """Atoms of one row given its members, at least one.
 
     What a conjugate block covers is drawn from its conditional law; every other coordinate is
     slice-sampled in value space. Returns the number of density evaluations.
     """
-    group(state)
+    x = state.values[row]
     evaluations = 0
-    state.moves[:] = 0.0
-    draw_atoms = draw_atoms_of(state)
-    any_drawn = len(state.sliced) < state.values.shape[1]
-    for a in range(state.n_active[0]):
-        k = state.active[a]
-        value = state.values[k]
-        members = state.members[state.starts[k] : state.starts[k + 1]]
-        if any_drawn:
-            draw_atoms(
-                rng,
-                value,
-                members,
-                len(members),
-                state.items,
-                state.shared,
-                state.stats[-1],
-                state.datum,
-            )
-        if len(state.sliced) > 0:
-            evaluations += _slice_atoms(rng, value, members, state)
-        derive_of(state)(state.values, k, k + 1, state.shared, state.columns)
+    if len(state.sliced) < len(x):
+        draw_atoms_of(state)(
+            rng,
+            x,
+            members,
+            len(members),
+            state.items,
+            state.shared,
+            state.stats[-1],
+            state.datum,
+        )
+    if len(state.sliced) > 0:
+        current = _log_target(x, members, state)
+        evaluations += 1
+        if current > -np.inf:
+            for q in state.sliced:
+                old = x[q]
+                current, cost = slice_coordinate(
+                    rng, x, q, state.widths[q], current, members, state
+                )
+                evaluations += cost
+                state.moves[q] += abs(x[q] - old) / state.n_active[0]
+    derive_of(state)(state.values, row, row + 1, state.shared, state.columns)
     return evaluations
 
 
-@njit_inline
-def _slice_atoms(
-    rng: np.random.Generator, value: np.ndarray, members: np.ndarray, state: State
-) -> int:
-    """Slice sampling of one component's coordinates that no block draws."""
-    current = _log_target(value, members, state)
-    evaluations = 1
-    if not current > -np.inf:
-        return evaluations
-    for q in state.sliced:
-        old = value[q]
-        current, cost = slice_coordinate(rng, value, q, state.widths[q], current, members, state)
-        evaluations += cost
-        state.moves[q] += abs(value[q] - old) / state.n_active[0]
+@njit
+def update_atoms(rng: np.random.Generator, state: State) -> int:
+    """Atoms of occupied slots given their items; returns the number of density evaluations."""
+    group(state)
+    evaluations = 0
+    state.moves[:] = 0.0
+    for a in range(state.n_active[0]):
+        k = state.active[a]
+        evaluations += update_row(
+            rng, k, state.members[state.starts[k] : state.starts[k + 1]], state
+        )
     return evaluations
 
 
