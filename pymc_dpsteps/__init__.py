@@ -1,6 +1,6 @@
 """Step methods for Dirichlet-process mixtures written as plain PyMC models."""
 
-from pymc_dpsteps import datasets, diagnostics, plots, predict
+from pymc_dpsteps import datasets, diagnostics, kernels, plots, predict
 from pymc_dpsteps.conjugate import conjugacy
 from pymc_dpsteps.diagnostics import summary
 from pymc_dpsteps.distributions import ChineseRestaurantProcess
@@ -39,6 +39,7 @@ __all__ = [
     "conjugacy",
     "datasets",
     "diagnostics",
+    "kernels",
     "plots",
     "predict",
     "sample",
