@@ -115,6 +115,11 @@ def _observed(mixture: Mixture) -> Constant:
             f"The kernel of {mixture.allocation.name} has several variables: {names}. A density "
             "on one grid is defined for a single observed variable."
         )
+    if mixture.grouped:
+        raise MixtureError(
+            f"{names} has several observations per item of {mixture.allocation.name}; a density "
+            "on a grid is defined for one number per item."
+        )
     value = mixture.model.rvs_to_values[mixture.model[names]]
     if not isinstance(value, Constant):
         raise MixtureError(

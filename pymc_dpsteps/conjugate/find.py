@@ -41,17 +41,14 @@ def find_conjugacy(mixture: Mixture) -> Conjugacy:
             if block is not None:
                 blocks.append(block)
                 taken.update(str(a.rv.name) for a in block.atoms)
-    items, shared = view.sources()
-    return Conjugacy(
-        blocks=tuple(blocks),
-        reasons={
+    return view.conjugacy(
+        blocks,
+        {
             atom.name: "; ".join(f"{pair}: {why}" for why, pair in reasons[atom.name].items())
             or _nothing_fits(view, atom)
             for atom in view.atoms
             if atom.name not in taken
         },
-        items=items,
-        shared=shared,
     )
 
 

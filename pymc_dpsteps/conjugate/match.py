@@ -13,7 +13,7 @@ from pytensor.graph.replace import clone_replace
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.conjugate.view import AtomView, Law, NoPairError, View
-from pymc_dpsteps.mixture.structure import Block, Family
+from pymc_dpsteps.mixture.structure import Block, BlockData, Family
 
 __all__ = [
     "Observations",
@@ -51,12 +51,15 @@ class Observations:
 
     Attributes
     ----------
+    law : Law
+        The kernel variable.
     datum : sequence of TensorVariable
         What `Family.update` takes, each broadcastable to `shape`.
     shape : tuple of int
-        Shape of one item's observations, without the axes of a vector-valued distribution.
+        Shape of one row of the variable, without the axes of a vector-valued distribution.
     """
 
+    law: Law
     datum: Sequence[TensorVariable]
     shape: tuple[int, ...]
 
@@ -119,7 +122,7 @@ def make_block(
     where there is one copy, any. `natural` maps a draw, of shape ``batch + (n_natural,)``, to the
     values of the atoms.
     """
-    data: list[TensorVariable] = []
+    by_group: dict[int | None, list[TensorVariable]] = {}
     for observation in observations:
         if batch and observation.shape != batch:
             raise NoPairError(
@@ -131,21 +134,26 @@ def make_block(
             pt.broadcast_to(g.astype("float64"), observation.shape).reshape((size,))
             for g in observation.datum
         ]
+        data = by_group.setdefault(observation.law.group, [])
         data.extend(column[j] for j in range(size) for column in columns)
     width = family.n_natural(d)
     draw = pt.tensor(name="draw", shape=(prod(batch) * width,), dtype="float64")
     values = natural(draw.reshape((*batch, width)))
     inside = [atom.name for atom in atoms]
     hyper = hyper.reshape((prod(batch) * family.n_hyper(d),)).astype("float64")
-    outside = view.atoms_in([*data, hyper])
-    *data, hyper = view.in_values([*data, hyper], outside)
+    graphs = [graph for data in by_group.values() for graph in data]
+    outside = view.atoms_in([*graphs, hyper])
+    (hyper,) = view.in_values([hyper], outside)
     return Block(
         pair=pair,
         family=family,
         d=d,
         copies=prod(batch),
         atoms=tuple(atom.atom for atom in atoms),
-        data=tuple(data),
+        data=tuple(
+            BlockData(group, tuple(view.in_values(data, outside)))
+            for group, data in by_group.items()
+        ),
         n_datum=len(observations[0].datum),
         hyper=hyper,
         natural=draw,

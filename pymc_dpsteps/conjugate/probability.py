@@ -56,7 +56,9 @@ class ProbabilityPair:
                 refuse_dependence(view, law.parameters[position], atom, f"the {what} of {law.name}")
             if not view.identical([(law.parameters[-1], atom.leaf)]):
                 raise NoPairError(f"{law.name} does not take {atom.name} as its probability")
-            observations.append(Observations(self.datum(value, law.parameters), value.type.shape))
+            observations.append(
+                Observations(law, self.datum(value, law.parameters), value.type.shape)
+            )
         a, b = atom.prior.parameters
         return make_block(
             view,

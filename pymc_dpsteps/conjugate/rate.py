@@ -109,7 +109,7 @@ class RatePair:
                 refuse_dependence(view, law.parameters[position], atom, f"the {what} of {law.name}")
             c = rate_multiple(view, law, self.rate(law.parameters), atom, prior)
             observations.append(
-                Observations(self.datum(value, law.parameters, c), value.type.shape)
+                Observations(law, self.datum(value, law.parameters, c), value.type.shape)
             )
         return make_block(
             view,

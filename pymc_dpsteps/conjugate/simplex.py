@@ -64,7 +64,9 @@ class SimplexPair:
                 raise NoPairError(f"{law.name} does not take {atom.name} as its probabilities")
             counts, log_h = self.datum(value, law.parameters, d)
             shape = value.type.shape[: value.ndim - self.ndim_value]
-            observations.append(Observations([*(counts[..., j] for j in range(d)), log_h], shape))
+            observations.append(
+                Observations(law, [*(counts[..., j] for j in range(d)), log_h], shape)
+            )
         return make_block(
             view,
             self.name,

@@ -9,7 +9,7 @@ atom, or a known multiple of it, is decided by the value of its graph and not by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytensor
@@ -27,9 +27,11 @@ from pymc_dpsteps.conjugate.analytic import piecewise
 from pymc_dpsteps.mixture.lift import Lifter
 from pymc_dpsteps.mixture.read import with_fixed_shapes
 from pymc_dpsteps.mixture.rules import Axis, LiftError
-from pymc_dpsteps.mixture.structure import Atom, Mixture
+from pymc_dpsteps.mixture.structure import Atom, Block, Conjugacy, Mixture
 
 __all__ = ["AtomView", "Law", "NoPairError", "View"]
+
+type _Leaves = dict[Variable, TensorVariable]
 
 
 class NoPairError(ValueError):
@@ -47,15 +49,18 @@ class Law:
     op : object
         PyTensor op of the distribution.
     parameters : tuple of TensorVariable
-        Parameters in the order of the op, for one item or one component.
+        Parameters in the order of the op, for one item, observation or component.
     problem : str
         Why there are no parameters; empty where there are.
+    group : int or None
+        Place among the mixture's grouped terms; None for a row per item, and for atoms.
     """
 
     name: str
     op: object
     parameters: tuple[TensorVariable, ...]
     problem: str = ""
+    group: int | None = None
 
     @property
     def distribution(self) -> str:
@@ -93,7 +98,7 @@ class View:
     Attributes
     ----------
     terms : tuple of (Law, TensorVariable)
-        Distribution of every kernel variable, and its value for one item.
+        Distribution of every kernel variable, and its value for one item or observation.
     atoms : tuple of AtomView
         The atoms in the mixture's order.
     """
@@ -107,17 +112,22 @@ class View:
             [self._leaves[rv] for rv in model.free_RVs],
             mixture.n_components,
         )
-        terms = [model[name] for name in mixture.kernel_names]
-        laws = [self._law(rv, Axis.ITEM) for rv in terms]
-        self.terms = tuple((law, self._value(rv)) for law, rv in zip(laws, terms, strict=True))
+        self._within = [self._lifter.for_group(term.group) for term in mixture.grouped]
+        groups = {term.name: j for j, term in enumerate(mixture.grouped)}
+        self.terms = tuple(self._term(model[x], groups.get(x)) for x in mixture.kernel_names)
         self.atoms = tuple(
-            AtomView(atom, self._row(atom), self._law(atom.rv, Axis.COMPONENT))
+            AtomView(atom, self._row(atom), self._law(atom.rv, Axis.COMPONENT, self._lifter))
             for atom in mixture.atoms
         )
 
     # Lifting ---------------------------------------------------------------------------------
 
-    def _law(self, rv: TensorVariable, axis: Axis) -> Law:
+    def _term(self, rv: TensorVariable, group: int | None) -> tuple[Law, TensorVariable]:
+        lifter = self._lifter if group is None else self._within[group]
+        law = replace(self._law(rv, Axis.ITEM, lifter), group=group)
+        return law, lifter.take(self._leaves[rv], Axis.ITEM)
+
+    def _law(self, rv: TensorVariable, axis: Axis, lifter: Lifter) -> Law:
         op = rv.owner.op
         try:
             parameters = op.dist_params(rv.owner)
@@ -127,18 +137,15 @@ class View:
             lifted = []
             for graph, core in zip(graphs, cores, strict=True):
                 by_row = graph.ndim - core == rv.ndim - op.ndim_supp
-                taken = self._lifter.take(graph, axis) if by_row else self._lifter.whole(graph)
+                taken = lifter.take(graph, axis) if by_row else lifter.whole(graph)
                 lifted.append(taken.astype("float64"))
             rows = {self._leaves[atom.rv] for atom in self._mixture.atoms}
-            if foreign := [x.name for x in self._lifter.atoms if x not in rows]:
+            if foreign := [x.name for x in lifter.atoms if x not in rows]:
                 # With one component, a vector of length one need not be the component's.
                 raise LiftError(f"{', '.join(foreign)} may belong to all components together")
         except (LiftError, AttributeError, ValueError) as error:
             return Law(rv.name, op, (), str(error))
         return Law(rv.name, op, tuple(lifted))
-
-    def _value(self, rv: TensorVariable) -> TensorVariable:
-        return self._lifter.take(self._leaves[rv], Axis.ITEM)
 
     def _row(self, atom: Atom) -> TensorVariable:
         return self._lifter.take(self._leaves[atom.rv], Axis.COMPONENT)
@@ -148,15 +155,29 @@ class View:
         values = model.replace_rvs_by_values(list(self._leaves))
         return clone_replace([graph], dict(zip(self._leaves.values(), values, strict=True)))[0]
 
-    def sources(self) -> tuple[dict[Variable, TensorVariable], dict[Variable, TensorVariable]]:
-        """What items and shared placeholders stand for, where the mixture has none of its own."""
+    def _levels(self) -> list[tuple[_Leaves, _Leaves]]:
+        """Placeholders here and the mixture's own: of items, of every group, and shared."""
         mixture, lifter = self._mixture, self._lifter
-        items = {self._source(x): leaf for x, leaf in lifter.items.items()}
-        shared = {self._source(x): leaf for x, leaf in lifter.shared.items()}
-        return (
-            {x: leaf for x, leaf in items.items() if x not in mixture.items},
-            {x: leaf for x, leaf in shared.items() if x not in mixture.shared},
-        )
+        return [
+            (lifter.items, mixture.items),
+            *(
+                (within.items, term.observations)
+                for within, term in zip(self._within, mixture.grouped, strict=True)
+            ),
+            (lifter.shared, mixture.shared),
+        ]
+
+    def _rows(self) -> list[tuple[Variable, TensorVariable]]:
+        """Graphs with a row per item or per observation, and their placeholders."""
+        return [pair for ours, _ in self._levels()[:-1] for pair in ours.items()]
+
+    def conjugacy(self, blocks: Sequence[Block], reasons: dict[str, str]) -> Conjugacy:
+        """Complete what was found by what the placeholders stand for."""
+        items, *observations, shared = [
+            {source: leaf for x, leaf in ours.items() if (source := self._source(x)) not in theirs}
+            for ours, theirs in self._levels()
+        ]
+        return Conjugacy(tuple(blocks), reasons, items, tuple(observations), shared)
 
     def has_transform(self, name: str) -> bool:
         """Whether a kernel variable is latent and lives in a transformed space."""
@@ -175,8 +196,8 @@ class View:
         return tuple(atom for atom in self.atoms if atom.leaf in found)
 
     def depends_on_item(self, graph: Variable) -> bool:
-        """Whether the graph depends on the item's own data."""
-        return bool(set(self._lifter.items.values()).intersection(ancestors([graph])))
+        """Whether the graph depends on the item's or the observation's own data."""
+        return bool({leaf for _, leaf in self._rows()}.intersection(ancestors([graph])))
 
     def terms_of(self, atom: AtomView) -> list[tuple[Law, TensorVariable]]:
         """Kernel terms whose density depends on an atom; a term that is not understood does."""
@@ -204,12 +225,10 @@ class View:
         self, graphs: Sequence[TensorVariable], atoms: Sequence[AtomView]
     ) -> list[TensorVariable]:
         """Express graphs by the mixture's own placeholders: atoms in value space, items, shared."""
-        mixture, lifter = self._mixture, self._lifter
-        leaves = {**lifter.items, **lifter.shared}
-        theirs = {**mixture.items, **mixture.shared}
-        replace = {
+        known = {
             leaf: theirs[source]
-            for x, leaf in leaves.items()
+            for ours, theirs in self._levels()
+            for x, leaf in ours.items()
             if (source := self._source(x)) in theirs
         }
         for atom in atoms:
@@ -220,8 +239,8 @@ class View:
                 natural = transform.backward(placeholder[None], *rv.owner.inputs)[0]
                 if set(self._mixture.model.basic_RVs).intersection(ancestors([natural])):
                     raise NoPairError(f"the transform of {atom.name} depends on other variables")
-            replace[atom.leaf] = natural
-        return list(clone_replace(list(graphs), replace)) if replace else list(graphs)
+            known[atom.leaf] = natural
+        return list(clone_replace(list(graphs), known)) if known else list(graphs)
 
     def identical(
         self,
@@ -239,9 +258,9 @@ class View:
             raise NoPairError(f"a parameter is not one formula for all values ({operation})")
         model = self._mixture.model
         rng = np.random.default_rng(20_000)
-        n_points = max(self._mixture.n_items, 8)
-        rows = np.arange(n_points) % self._mixture.n_items
-        items = {leaf: self._source(x)[rows] for x, leaf in self._lifter.items.items()}
+        rows = self._rows()
+        n_points = max(8, *(x.type.shape[0] for x, _ in rows))
+        items = {leaf: self._source(x)[np.arange(n_points) % x.type.shape[0]] for x, leaf in rows}
         shared = {leaf: self._source(x) for x, leaf in self._lifter.shared.items()}
         atoms = {a.leaf: pt.constant(self._random_rows(a, n_points, rng)) for a in self.atoms}
         scale = pt.zeros(()) if around is None else around
@@ -271,8 +290,8 @@ class View:
     def _piecewise(self, graphs: Sequence[TensorVariable]) -> str | None:
         """Operation by which the graphs are one formula here and another there, if any."""
         found = set(ancestors(list(graphs)))
-        leaves = {**self._lifter.items, **self._lifter.shared}
-        sources = {leaf: x for x, leaf in leaves.items() if leaf in found}
+        leaves = [*self._rows(), *self._lifter.shared.items()]
+        sources = {leaf: x for x, leaf in leaves if leaf in found}
         variables = set(self._leaves.values())
         random = {leaf for leaf, x in sources.items() if variables.intersection(ancestors([x]))}
         varying = random.union(atom.leaf for atom in self.atoms)

@@ -34,6 +34,7 @@ __all__ = [
     "WEIGHTS",
     "WEIGHT_VALUE",
     "Compiled",
+    "KernelPart",
     "Layout",
     "compile_concentration",
     "compile_derive",
@@ -156,17 +157,62 @@ def read_all(**rows: Layout) -> str:
     )
 
 
-def compile_kernel(kernel: Compiled, items: Layout, columns: Layout, shared: Layout) -> Any:
+@dataclass(frozen=True)
+class KernelPart:
+    """Compiled function of one row of data, such as its log density under a component.
+
+    Attributes
+    ----------
+    compiled : Compiled
+        Function of the row first, then of what else it depends on.
+    row : Layout
+        What it reads of the row.
+    range_at : int or None
+        None where the row is the item's own; else the column of the item's row that holds the
+        first of its rows of observations, the next column holding the end of them.
+    """
+
+    compiled: Compiled
+    row: Layout
+    range_at: int | None
+
+    def over_rows(self, lines: Sequence[str]) -> list[str]:
+        """Source code that does `lines` for every ``row`` of ``item``."""
+        if self.range_at is None:
+            return ["row = item", *lines]
+        loop = f"for r in range(int(item[{self.range_at}]), int(item[{self.range_at + 1}])):"
+        return [loop, "    row = items[r]", *("    " + line for line in lines)]
+
+
+def _add_log_kernel(
+    parts: Sequence[KernelPart], columns: Layout, shared: Layout, indent: int
+) -> str:
+    """Source code that adds log F of ``item`` under ``column`` to ``total``."""
+    lines = []
+    for p, part in enumerate(parts):
+        call = f"total += kernel_{p}({read_all(row=part.row, column=columns, shared=shared)})[0]"
+        lines += part.over_rows([call])
+    return "\n".join(" " * indent + line for line in lines)
+
+
+def _join_keys(compiled: Iterable[Compiled]) -> str | None:
+    keys = [c.key for c in compiled]
+    return None if None in keys else ":".join(str(key) for key in keys)
+
+
+def compile_kernel(parts: Sequence[KernelPart], columns: Layout, shared: Layout) -> Any:
     """Compile log F of one item under several rows of atoms (KERNEL)."""
-    arguments = read_all(item=items, column=columns, shared=shared)
     source = f"""
 def kernel(i, rows, n, items, columns, shared, out):
     item = items[i]
     for j in range(n):
         column = columns[rows[j]]
-        out[j] = function({arguments})[0]
+        total = 0.0
+{_add_log_kernel(parts, columns, shared, indent=8)}
+        out[j] = total
 """
-    return compile_source(source, "kernel", {"function": kernel.function}, KERNEL, kernel.key)
+    names = {f"kernel_{p}": part.compiled.function for p, part in enumerate(parts)}
+    return compile_source(source, "kernel", names, KERNEL, _join_keys(p.compiled for p in parts))
 
 
 def compile_derive(
@@ -187,19 +233,17 @@ def derive(values, first, last, shared, columns):
 
 
 def compile_log_posterior(
-    kernel: Compiled,
+    parts: Sequence[KernelPart],
     row_graphs: Sequence[Variable],
-    items: Layout,
     columns: Layout,
     values: Layout,
     shared: Layout,
 ) -> Any:
     """Compile log g0 plus log F of a cluster's items: what atom updates sample (LOG_POSTERIOR)."""
-    row = funcify((*values.leaves, *shared.leaves), row_graphs)
-    arguments = read_all(item=items, column=columns, shared=shared)
+    prior = funcify((*values.leaves, *shared.leaves), row_graphs)
     source = f"""
 def log_posterior(value, members, n, items, shared, scratch):
-    result = row_function({read_all(value=values, shared=shared)})
+    result = prior({read_all(value=values, shared=shared)})
     total = result[{len(row_graphs) - 1}]
     if not total > -np.inf:
         return -np.inf
@@ -207,11 +251,12 @@ def log_posterior(value, members, n, items, shared, scratch):
 {write_values("column", columns, columns.leaves, indent=4)}
     for j in range(n):
         item = items[members[j]]
-        total += kernel_function({arguments})[0]
+{_add_log_kernel(parts, columns, shared, indent=8)}
     return total if total == total else -np.inf
 """
-    names = {"row_function": row.function, "kernel_function": kernel.function, "np": np}
-    key = None if row.key is None or kernel.key is None else f"{row.key}:{kernel.key}"
+    names = {f"kernel_{p}": part.compiled.function for p, part in enumerate(parts)}
+    names |= {"prior": prior.function, "np": np}
+    key = _join_keys([prior, *(part.compiled for part in parts)])
     return compile_source(source, "log_posterior", names, LOG_POSTERIOR, key)
 
 

@@ -13,6 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_dpsteps.jit import compile_source, source_key
 from pymc_dpsteps.mixture.codegen import (
     Compiled,
+    KernelPart,
     Layout,
     read_all,
     write_values,
@@ -53,9 +54,11 @@ class LaidOutBlock:
     ----------
     block : Block
         What was recognised.
-    data, hyper, values : Compiled
-        Compiled graphs: data of items, component and shared; hyper of component and shared,
-        or None where `hyper_leaf` holds it; values of the draw and shared.
+    data : list of KernelPart
+        For every kind of row, what the statistics take of it.
+    hyper, values : Compiled
+        Compiled graphs: hyper of component and shared, or None where `hyper_leaf` holds it;
+        values of the draw and shared.
     hyper_leaf : TensorVariable or None
         Entry of the shared vector.
     first : int
@@ -63,7 +66,7 @@ class LaidOutBlock:
     """
 
     block: Block
-    data: Compiled
+    data: list[KernelPart]
     hyper: Compiled | None
     values: Compiled
     hyper_leaf: TensorVariable | None
@@ -76,7 +79,8 @@ def _key(blocks: Sequence[LaidOutBlock]) -> str | None:
     for b in blocks:
         family = b.block.family
         functions = (family.update, family.log_marginal, family.draw)
-        graphs = [c.key for c in (b.data, b.hyper, b.values) if c is not None]
+        compiled = (*(part.compiled for part in b.data), b.hyper, b.values)
+        graphs = [c.key for c in compiled if c is not None]
         if None in graphs:
             return None
         parts.extend(str(key) for key in graphs)
@@ -89,7 +93,7 @@ def _names(blocks: Sequence[LaidOutBlock]) -> dict[str, Any]:
     for j, b in enumerate(blocks):
         family = b.block.family
         names |= {
-            f"data_{j}": b.data.function,
+            **{f"data_{j}_{p}": part.compiled.function for p, part in enumerate(b.data)},
             f"hyper_{j}": None if b.hyper is None else b.hyper.function,
             f"values_{j}": b.values.function,
             f"update_{j}": family.update,
@@ -112,18 +116,22 @@ def _hyper(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> str:
     return f"hyper_{j}({read_all(value=values, shared=shared)})[0]"
 
 
-def _update(j: int, b: LaidOutBlock, sign: str, indent: int, **rows: Layout) -> str:
-    """Source code that adds or removes the item whose columns are in ``item``."""
-    block, n = b.block, len(b.block.data)
-    lines = [f"result_{j} = data_{j}({read_all(**rows)})"]
-    lines += [f"datum[{p}] = result_{j}[{p}]" for p in range(n)]
-    lines += [
-        f"for t in range({n // (block.n_datum * block.copies)}):",
-        f"    for c in range({block.copies}):",
-        f"        first = (t * {block.copies} + c) * {block.n_datum}",
-        f"        update_{j}({block.d}, {_stats(b, 'c')}, "
-        f"datum[first:first + {block.n_datum}], {sign})",
-    ]
+def _update(j: int, b: LaidOutBlock, sign: str, indent: int, **given: Layout) -> str:
+    """Source code that adds or removes the item whose row is ``item``."""
+    block = b.block
+    lines = []
+    for p, part in enumerate(b.data):
+        n = len(block.data[p].graphs)
+        change = [f"result = data_{j}_{p}({read_all(row=part.row, **given)})"]
+        change += [f"datum[{q}] = result[{q}]" for q in range(n)]
+        change += [
+            f"for t in range({n // (block.n_datum * block.copies)}):",
+            f"    for c in range({block.copies}):",
+            f"        first = (t * {block.copies} + c) * {block.n_datum}",
+            f"        update_{j}({block.d}, {_stats(b, 'c')}, "
+            f"datum[first:first + {block.n_datum}], {sign})",
+        ]
+        lines += part.over_rows(change)
     return "\n".join(" " * indent + line for line in lines)
 
 
@@ -145,11 +153,9 @@ def _draw(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> str:
     return f"{source}\n{write_values('value', values, rows, indent=4)}"
 
 
-def compile_update(blocks: Sequence[LaidOutBlock], items: Layout, shared: Layout) -> Any:
+def compile_update(blocks: Sequence[LaidOutBlock], shared: Layout) -> Any:
     """Compile the statistics' change by one item (UPDATE); blocks must be free of other atoms."""
-    body = "\n".join(
-        _update(j, b, "sign", 4, item=items, shared=shared) for j, b in enumerate(blocks)
-    )
+    body = "\n".join(_update(j, b, "sign", 4, shared=shared) for j, b in enumerate(blocks))
     source = f"""
 def update(stats, i, sign, items, shared, datum):
     item = items[i]
@@ -189,14 +195,12 @@ def draw_posterior(rng, stats, shared, value):
     return compile_source(source, "draw_posterior", _names(blocks), DRAW_POSTERIOR, _key(blocks))
 
 
-def compile_draw_atoms(
-    blocks: Sequence[LaidOutBlock], items: Layout, values: Layout, shared: Layout
-) -> Any:
+def compile_draw_atoms(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
     """Compile the draw of all blocks of a component in turn given its items (DRAW_ATOMS)."""
     parts = []
     for j, b in enumerate(blocks):
         given = {"value": values} if b.block.given else {}
-        update = _update(j, b, "1.0", 8, item=items, **given, shared=shared)
+        update = _update(j, b, "1.0", 8, **given, shared=shared)
         parts.append(f"""    stats[{b.first}:{b.first + b.block.n_stats}] = 0.0
     for member in range(n):
         item = items[members[member]]

@@ -8,7 +8,8 @@ kernel, compiled on scalars, so that a call allocates nothing.
 
 Packed state, the same for every model:
 
-- ``items`` (N, P): per-item columns;
+- ``items`` (N, P): per-item columns; with several observations per item, these follow as rows of
+  their own, sorted by item, and an item's row holds where its own begin and end;
 - ``values`` (rows, Q): atoms in value space, a component per row;
 - ``columns`` (rows, C): what the kernel reads of a component, computed from ``values``;
 - ``shared`` (S,): everything else.
@@ -18,20 +19,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import clone_replace, vectorize_graph
+from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.jit import address_of
 from pymc_dpsteps.mixture import codegen, codegen_blocks
-from pymc_dpsteps.mixture.codegen import Layout
+from pymc_dpsteps.mixture.codegen import KernelPart, Layout
 from pymc_dpsteps.mixture.codegen_blocks import LaidOutBlock
+from pymc_dpsteps.mixture.context import compile_context
 from pymc_dpsteps.mixture.cut import Leaves, cut, hoist
 from pymc_dpsteps.mixture.structure import Block, Conjugacy, Mixture
 
@@ -108,16 +110,38 @@ def compile_mixture(
     atom_rows = [atom.placeholder for atom in mixture.atoms]
 
     # Kernel: cut off what is shared, then what is the component's, then what is the item's.
-    varying = {*item_sources, *atom_rows}
-    kernel, log_base = hoist([mixture.log_kernel, mixture.log_base], varying, hoisted)
+    row_sources = [
+        {leaf: source for d in (term.observations, extra) for source, leaf in d.items()}
+        for term, extra in zip(mixture.grouped, conjugacy.observations, strict=True)
+    ]
+    in_groups = {leaf for leaves in row_sources for leaf in leaves}
+    varying = {*item_sources, *in_groups, *atom_rows}
+    graphs = [mixture.log_kernel, *(term.log_kernel for term in mixture.grouped)]
+    *kernels, log_base = hoist([*graphs, mixture.log_base], varying, hoisted)
     blocks = _hoist_blocks(conjugacy.blocks, varying, hoisted)
     shared_leaves = set(hoisted.values())
     component_leaves: Leaves = {}
     item_leaves: Leaves = {}
-    (kernel,) = cut([kernel], set(item_sources), component_leaves, keep=shared_leaves)
+    kernels = cut(kernels, {*item_sources, *in_groups}, component_leaves, keep=shared_leaves)
     in_columns = set(component_leaves.values())
-    (kernel,) = cut([kernel], in_columns, item_leaves, keep=shared_leaves)
-    data = [cut(b.data, set(atom_rows), item_leaves, keep=shared_leaves) for b in blocks]
+    (kernel,) = cut(kernels[:1], in_columns, item_leaves, keep=shared_leaves)
+    row_leaves: list[Leaves] = [{} for _ in mixture.grouped]
+    grouped = [
+        cut([graph], in_columns, leaves, keep=shared_leaves)[0]
+        for graph, leaves in zip(kernels[1:], row_leaves, strict=True)
+    ]
+    data = [
+        [
+            cut(
+                d.graphs,
+                set(atom_rows),
+                item_leaves if d.group is None else row_leaves[d.group],
+                keep=shared_leaves,
+            )
+            for d in block.data
+        ]
+        for block in blocks
+    ]
 
     draws, hyper_leaves = _base_draws(mixture, hoisted)
     theta, log_prior, parameters = _concentration_graphs(mixture, concentration, hoisted)
@@ -127,19 +151,31 @@ def compile_mixture(
     items = Layout.of(item_leaves.values())
     columns = Layout.of(component_leaves.values())
     values = Layout.of(atom_rows)
-    kernel_function = codegen.funcify((*items.leaves, *columns.leaves, *shared.leaves), [kernel])
+    rows = [Layout.of(leaves.values()) for leaves in row_leaves]
+    parts = [
+        KernelPart(
+            codegen.funcify((*row.leaves, *columns.leaves, *shared.leaves), [graph]), row, at
+        )
+        for graph, row, at in [
+            (kernel, items, None),
+            *(
+                (g, row, items.width + 2 * j)
+                for j, (g, row) in enumerate(zip(grouped, rows, strict=True))
+            ),
+        ]
+    ]
     row_graphs = [*component_leaves, log_base]
-    laid_out = _lay_out(blocks, data, hoisted, items, values, shared)
+    laid_out = _lay_out(blocks, data, hoisted, items, rows, values, shared)
 
     functions: tuple[Any, ...] = (
-        codegen.compile_kernel(kernel_function, items, columns, shared),
-        codegen.compile_log_posterior(kernel_function, row_graphs, items, columns, values, shared),
+        codegen.compile_kernel(parts, columns, shared),
+        codegen.compile_log_posterior(parts, row_graphs, columns, values, shared),
         codegen.compile_derive(row_graphs[:-1], columns, values, shared),
         codegen.compile_draw_base(draws, hyper_leaves, mixture.n_components, values, shared),
         codegen.compile_concentration(log_prior, parameters, theta, shared),
         codegen.compile_vector(weights, "weights", weights_leaf, shared),
         codegen.compile_vector(*_weight_value_graph(mixture), shared=shared),
-        codegen_blocks.compile_draw_atoms(laid_out, items, values, shared),
+        codegen_blocks.compile_draw_atoms(laid_out, values, shared),
     )
     signatures: tuple[Any, ...] = (
         codegen.KERNEL,
@@ -153,7 +189,7 @@ def compile_mixture(
     )
     if collapsed:
         functions += (
-            codegen_blocks.compile_update(laid_out, items, shared),
+            codegen_blocks.compile_update(laid_out, shared),
             codegen_blocks.compile_log_marginal(laid_out, values, shared),
             codegen_blocks.compile_draw_posterior(laid_out, values, shared),
         )
@@ -162,7 +198,8 @@ def compile_mixture(
             codegen_blocks.LOG_MARGINAL,
             codegen_blocks.DRAW_POSTERIOR,
         )
-    names, context = _compile_context(mixture, item_sources, item_leaves, hoisted)
+    leaves = zip([item_leaves, *row_leaves], [item_sources, *row_sources], strict=True)
+    names, context = compile_context(mixture, list(leaves), hoisted)
     addresses = np.zeros(_N_FUNCTIONS, dtype=np.int64)
     addresses[: len(functions)] = [
         address_of(f, s) for f, s in zip(functions, signatures, strict=True)
@@ -175,7 +212,7 @@ def compile_mixture(
         n_parameters=mixture.prior.parameters.type.shape[0],
         sliced=_columns_outside(conjugacy.blocks, values),
         n_stats=sum(b.n_stats for b in conjugacy.blocks),
-        n_datum=max((len(b.data) for b in conjugacy.blocks), default=0),
+        n_datum=max((len(d.graphs) for b in conjugacy.blocks for d in b.data), default=0),
         context_names=names,
         context=context,
     )
@@ -185,21 +222,23 @@ def _hoist_blocks(blocks: Sequence[Block], varying: set[Variable], hoisted: Leav
     """Cut off what is shared; a prior that depends on nothing else is an entry of its own."""
     result = []
     for block in blocks:
-        n = len(block.data)
-        graphs = [*block.data, *block.values, block.hyper]
+        graphs = [g for d in block.data for g in d.graphs] + [*block.values, block.hyper]
         *graphs, hyper = hoist(graphs, varying | {block.natural}, hoisted)
+        rest = iter(graphs)
+        data = tuple(replace(d, graphs=tuple(islice(rest, len(d.graphs)))) for d in block.data)
         if not block.given and hyper not in set(hoisted.values()):  # a constant
             hoisted[hyper] = pt.tensor(name="hyper", shape=hyper.type.shape, dtype="float64")
             hyper = hoisted[hyper]
-        result.append(replace(block, data=tuple(graphs[:n]), values=tuple(graphs[n:]), hyper=hyper))
+        result.append(replace(block, data=data, values=tuple(rest), hyper=hyper))
     return result
 
 
 def _lay_out(
     blocks: Sequence[Block],
-    data: Sequence[list[TensorVariable]],
+    data: Sequence[list[list[TensorVariable]]],
     hoisted: Leaves,
     items: Layout,
+    rows: Sequence[Layout],
     values: Layout,
     shared: Layout,
 ) -> list[LaidOutBlock]:
@@ -209,11 +248,19 @@ def _lay_out(
     leaves = set(hoisted.values())
     for block, graphs in zip(blocks, data, strict=True):
         given = values.leaves if block.given else ()
+        layouts = [items if d.group is None else rows[d.group] for d in block.data]
         in_shared = block.hyper in leaves
         result.append(
             LaidOutBlock(
                 block=block,
-                data=codegen.funcify((*items.leaves, *given, *shared.leaves), graphs),
+                data=[
+                    KernelPart(
+                        codegen.funcify((*row.leaves, *given, *shared.leaves), d),
+                        row,
+                        None if of.group is None else items.width + 2 * of.group,
+                    )
+                    for d, of, row in zip(graphs, block.data, layouts, strict=True)
+                ],
                 hyper=None
                 if in_shared
                 else codegen.funcify((*values.leaves, *shared.leaves), [block.hyper]),
@@ -304,36 +351,3 @@ def _weight_value_graph(mixture: Mixture) -> tuple[TensorVariable, str, list[Ten
     transform = mixture.model.rvs_to_transforms[rv]
     value = leaf if transform is None else transform.forward(leaf, *rv.owner.inputs)
     return value, "weight_value", [leaf]
-
-
-def _compile_context(
-    mixture: Mixture,
-    item_sources: dict[TensorVariable, Variable],
-    item_leaves: Leaves,
-    hoisted: Leaves,
-) -> tuple[tuple[str, ...], Callable[..., tuple[np.ndarray, np.ndarray]]]:
-    """Compile the function that computes the item matrix and the shared vector."""
-    n_items = mixture.n_items
-    shared_sources = {leaf: source for source, leaf in hoisted.items()}
-    item_columns = [
-        source
-        if (source := item_sources.get(graph)) is not None
-        else vectorize_graph(graph, {**item_sources, **shared_sources})
-        for graph in item_leaves
-    ]
-    items = pt.concatenate(
-        [pt.zeros((n_items, 0))]
-        + [c.astype("float64").reshape((n_items, -1)) for c in item_columns],
-        axis=1,
-    )
-    shared = pt.concatenate([pt.zeros(0)] + [s.astype("float64").reshape((-1,)) for s in hoisted])
-    inputs = [v for v in mixture.model.value_vars if v in set(ancestors([items, shared]))]
-    function = pm.pytensorf.compile(
-        inputs, [items, shared], mode="NUMBA" if inputs else "FAST_COMPILE"
-    )
-
-    def context(*values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        item_matrix, shared_vector = function(*values)
-        return np.ascontiguousarray(item_matrix), np.ascontiguousarray(shared_vector)
-
-    return tuple(v.name for v in inputs), context

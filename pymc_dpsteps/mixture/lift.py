@@ -6,6 +6,8 @@ A sampler of allocations needs its element ``i`` with ``z[i]`` set to a candidat
 at every node, with one rule per PyTensor op:
 
 - along the *item* axis, ``x[z]`` becomes row ``k`` of ``x``: the walk turns to the component axis;
+- along the *observation* axis of a variable with several rows per item, ``x[group]`` becomes the
+  element of `x` at the observation's item, and ``x[z[group]]`` row ``k`` of ``x``;
 - along the *component* axis, it ends at the atoms (value variables with a leading component axis).
 
 Whatever does not depend on the allocation is a leaf as a whole and computed outside the sweep.
@@ -25,9 +27,17 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.subtensor import AdvancedSubtensor
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_dpsteps.mixture.rules import RULES, Axis, LiftError, is_constant, node_name
+from pymc_dpsteps.mixture.rules import (
+    RULES,
+    Axis,
+    LiftError,
+    is_constant,
+    node_name,
+    strip_cast,
+)
 
 __all__ = ["Lifter"]
 
@@ -43,6 +53,8 @@ class Lifter:
         Value variables of the model's free random variables.
     n_components : int
         Length K of the component axis.
+    group : numpy.ndarray, optional
+        Item of every observation, shape ``(M,)``, where the leading axis is that of observations.
 
     Attributes
     ----------
@@ -59,8 +71,10 @@ class Lifter:
         allocation: TensorVariable,
         value_vars: Sequence[TensorVariable],
         n_components: int,
+        group: np.ndarray | None = None,
     ) -> None:
         self.allocation = allocation
+        self.group = group
         self.value_vars = set(value_vars)
         self.n_components = n_components
         self.items: dict[Variable, TensorVariable] = {}
@@ -70,11 +84,37 @@ class Lifter:
         self._depends: dict[Variable, bool] = {}
         self._taken: dict[tuple[Variable, Axis], Variable] = {}
 
+    def for_group(self, group: np.ndarray) -> Lifter:
+        """A lifter along observations, with the same atoms and shared graphs."""
+        within = Lifter(self.allocation, tuple(self.value_vars), self.n_components, group)
+        within.shared, within.atoms, within.indexed = self.shared, self.atoms, self.indexed
+        return within
+
     def depends_on_allocation(self, x: Variable) -> bool:
         """Whether the value of `x` depends on the allocation."""
         if x not in self._depends:
             self._depends[x] = self.allocation in ancestors([x])
         return self._depends[x]
+
+    def is_group(self, index: Variable, x: Variable) -> bool:
+        """Whether ``x[index]`` goes from items to observations."""
+        if self.group is None or not self.depends_on_allocation(x) or not is_constant(index):
+            return False
+        (n_items,) = self.allocation.type.shape
+        value = np.asarray(index.eval())
+        return x.type.shape[0] == n_items and np.array_equal(value % n_items, self.group)
+
+    def is_label(self, index: Variable, axis: Axis) -> bool:
+        """Whether an index along `axis` is the allocation, of items or of observations."""
+        index = strip_cast(index)
+        if self.group is None or axis is Axis.GATHERED:
+            return index is self.allocation
+        node = index.owner
+        return (
+            node is not None
+            and isinstance(node.op, AdvancedSubtensor)
+            and strip_cast(node.inputs[0]) is self.allocation
+        )
 
     def take(self, x: Variable, axis: Axis) -> TensorVariable:
         """Element of `x` at the running index of `axis`, as a graph of placeholders.
@@ -106,8 +146,8 @@ class Lifter:
             raise LiftError(
                 f"{x.name} enters as a number; an allocation may only be used as an index"
             )
-        if axis is Axis.ITEM and not self.depends_on_allocation(x):
-            return self._item_leaf(x)
+        if axis is not Axis.COMPONENT and not self.depends_on_allocation(x):
+            return self._item_leaf(x, axis)
         if axis is Axis.COMPONENT:
             if x in self.value_vars:
                 if x.type.shape[0] == 1 and self.n_components != 1:
@@ -123,9 +163,13 @@ class Lifter:
                 return rule(self, node, axis)
         raise LiftError(f"{node_name(x)} is not an operation that can be taken element by element")
 
-    def _item_leaf(self, x: Variable) -> Any:
-        if x.type.shape[0] == 1 and self.allocation.type.shape[0] != 1:
+    def _item_leaf(self, x: Variable, axis: Axis) -> Any:
+        n_items = self.allocation.type.shape[0]
+        n_rows = len(self.group) if self.group is not None and axis is Axis.ITEM else n_items
+        if x.type.shape[0] == 1 and n_rows != 1:
             return self.whole(x[0])
+        if axis is Axis.GATHERED:
+            x = x[self.group]
         if x not in self.items:
             self.items[x] = _placeholder(x, x.type.shape[1:], x.type.dtype)
         return self.items[x]

@@ -17,10 +17,17 @@ from pytensor.tensor.subtensor import AdvancedSubtensor
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.distributions.crp import ChineseRestaurantProcessRV
+from pymc_dpsteps.mixture.group import group_of
 from pymc_dpsteps.mixture.lift import Lifter
 from pymc_dpsteps.mixture.prior import read_concentration, read_prior
 from pymc_dpsteps.mixture.rules import Axis, ComponentError, LiftError
-from pymc_dpsteps.mixture.structure import AllocationPrior, Atom, Mixture, MixtureError
+from pymc_dpsteps.mixture.structure import (
+    AllocationPrior,
+    Atom,
+    GroupedTerm,
+    Mixture,
+    MixtureError,
+)
 
 __all__ = ["find_allocations", "read_mixture", "with_fixed_shapes"]
 
@@ -99,9 +106,16 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
     _refuse_nan(model, kernel_rvs)
 
     lifter = Lifter(z_value, model.value_vars, n_components)
-    log_kernel = pt.add(
-        *[_lift_kernel(lifter, model, rv, factors[rv], n_items) for rv in kernel_rvs]
-    )
+    log_kernel: TensorVariable = pt.constant(0.0)
+    grouped = []
+    for rv in kernel_rvs:
+        group = group_of(factors[rv], z_value)
+        if group is None:
+            log_kernel = log_kernel + _lift_kernel(lifter, model, rv, factors[rv], n_items)
+        else:
+            within = lifter.for_group(group)
+            lifted = _lift_kernel(within, model, rv, factors[rv], len(group))
+            grouped.append(GroupedTerm(rv.name, group, lifted, within.items))
     if not lifter.indexed:
         raise MixtureError(
             f"The allocation {name} enters {_names(kernel_rvs)} but indexes nothing there. "
@@ -112,7 +126,8 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
     atoms = tuple(
         Atom(rv, model.rvs_to_values[rv], lifter.atoms[model.rvs_to_values[rv]]) for rv in atom_rvs
     )
-    _refuse_other_uses(model, name, atoms, kernel_rvs, touched, lifter, prior)
+    used = [*lifter.items, *lifter.shared, *(x for t in grouped for x in t.observations)]
+    _refuse_other_uses(model, name, atoms, kernel_rvs, touched, used, prior)
     return Mixture(
         model=model,
         allocation=z,
@@ -123,6 +138,7 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
         atoms=atoms,
         kernel_names=tuple(rv.name for rv in kernel_rvs),
         log_kernel=log_kernel,
+        grouped=tuple(grouped),
         log_base=log_base,
         items=lifter.items,
         shared=lifter.shared,
@@ -205,7 +221,9 @@ def _lift_kernel(
     if factor.ndim == 0 or factor.type.shape[0] != n_items:
         raise MixtureError(
             f"{rv.name} has a log-density of shape {factor.type.shape}, but the allocation "
-            f"{lifter.allocation.name} has {n_items} items: its leading axis must be the items, "
+            f"{lifter.allocation.name} has {n_items} "
+            f"{'items' if lifter.group is None else 'observations in groups'}: its leading axis "
+            "must be these, "
             "one independent observation each. A likelihood that sums over items or joins several "
             "in one density (a time series, a multivariate normal over all items) cannot be "
             "sampled item by item."
@@ -266,7 +284,7 @@ def _refuse_other_uses(
     atoms: tuple[Atom, ...],
     kernel_rvs: list[TensorVariable],
     touched: dict[TensorVariable, set[Variable]],
-    lifter: Lifter,
+    used: Sequence[Variable],
     prior: AllocationPrior,
 ) -> None:
     atom_values = {atom.value_var for atom in atoms}
@@ -287,7 +305,7 @@ def _refuse_other_uses(
                 f"{rv.name} uses the atoms {_rv_names(model, met)} without the allocation {name}: "
                 f"only kernel terms, which index atoms by {name}, may depend on them."
             )
-    loose = atom_values.intersection(ancestors([*lifter.items, *lifter.shared]))
+    loose = atom_values.intersection(ancestors(used))
     if loose:
         raise MixtureError(
             f"{_names(kernel_rvs)} or the atoms' prior use {_rv_names(model, loose)} for all "
@@ -295,7 +313,7 @@ def _refuse_other_uses(
             "independent."
         )
     weight_value = None if prior.weight_rv is None else model.rvs_to_values[prior.weight_rv]
-    if weight_value in set(ancestors([*lifter.items, *lifter.shared])):
+    if weight_value in set(ancestors(used)):
         raise MixtureError(f"The kernel {_names(kernel_rvs)} depends on the weights themselves.")
 
 

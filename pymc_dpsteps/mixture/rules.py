@@ -44,13 +44,14 @@ from pytensor.tensor.subtensor import (
 if TYPE_CHECKING:
     from pymc_dpsteps.mixture.lift import Lifter
 
-__all__ = ["RULES", "Axis", "ComponentError", "LiftError", "is_constant", "node_name"]
+__all__ = ["RULES", "Axis", "ComponentError", "LiftError", "is_constant", "node_name", "strip_cast"]
 
 
 class Axis(Enum):
     """The leading axis along which an element is taken."""
 
     ITEM = "item"
+    GATHERED = "item of an observation"
     COMPONENT = "component"
 
 
@@ -107,7 +108,7 @@ def _check(lift: Lifter, node: Apply, axis: Axis) -> Any:
     for condition in _boolean_tensors(conditions):
         varies = (
             lift.depends_on_allocation(condition)
-            if axis is Axis.ITEM
+            if axis is not Axis.COMPONENT
             else bool(lift.value_vars.intersection(ancestors([condition])))
         )
         if varies and condition.ndim > 0 and not all(condition.type.broadcastable):
@@ -149,12 +150,15 @@ def _advanced_subtensor(lift: Lifter, node: Apply, axis: Axis) -> Any:
     def along(index: Variable, axis: Axis) -> Any:
         return lift.take(index, axis) if index.ndim == first.ndim else lift.whole(index)
 
+    if axis is Axis.ITEM and lift.is_group(first, x):
+        row = lift.take(x, Axis.GATHERED)
+        return row[tuple(_map_index(r, lambda index: along(index, axis)) for r in rest)]
     if _counts_rows(first, x):  # x[arange(N), j]: row i of x, and j[i] within it
         row = lift.take(x, axis)
         return row[tuple(_map_index(r, lambda index: along(index, axis)) for r in rest)]
     if axis is Axis.COMPONENT or lift.depends_on_allocation(x):
         raise LiftError(f"{node_name(node.out)} picks other elements of the leading axis")
-    if _strip_cast(first) is not lift.allocation:
+    if not lift.is_label(first, axis):
         raise LiftError(
             f"{node_name(node.out)} indexes by a function of {lift.allocation.name}, not by "
             f"{lift.allocation.name} itself"
@@ -166,7 +170,7 @@ def _advanced_subtensor(lift: Lifter, node: Apply, axis: Axis) -> Any:
         raise ComponentError(str(error), x) from error
     if not rest:
         return row
-    return row[tuple(_map_index(r, lambda index: along(index, Axis.ITEM)) for r in rest)]
+    return row[tuple(_map_index(r, lambda index: along(index, axis)) for r in rest)]
 
 
 def _specify_shape(lift: Lifter, node: Apply, axis: Axis) -> Any:
@@ -284,7 +288,8 @@ def is_constant(x: Variable) -> bool:
     return all(isinstance(v, Constant) for v in ancestors([x]) if v.owner is None)
 
 
-def _strip_cast(x: Variable) -> Variable:
+def strip_cast(x: Variable) -> Variable:
+    """The variable without changes of its dtype."""
     while (
         x.owner is not None
         and isinstance(x.owner.op, Elemwise)

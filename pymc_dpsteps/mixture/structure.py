@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import numpy as np
 from pymc import Model
 from pytensor.graph.basic import Variable
 from pytensor.tensor.random.basic import BetaRV
@@ -16,8 +17,10 @@ __all__ = [
     "AllocationPrior",
     "Atom",
     "Block",
+    "BlockData",
     "Conjugacy",
     "Family",
+    "GroupedTerm",
     "Mixture",
     "MixtureError",
     "PriorKind",
@@ -87,6 +90,28 @@ class Atom:
 
 
 @dataclass(frozen=True)
+class GroupedTerm:
+    """A kernel variable with any number of observations per item, as in ``atom[z[group]]``.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variable.
+    group : numpy.ndarray
+        Item of every observation, int64, shape ``(M,)``.
+    log_kernel : TensorVariable
+        Log density of one observation given the atoms of its item's component.
+    observations : dict
+        Graph of the frozen model with leading axis M -> placeholder of its element.
+    """
+
+    name: str
+    group: np.ndarray
+    log_kernel: TensorVariable
+    observations: dict[Variable, TensorVariable]
+
+
+@dataclass(frozen=True)
 class Mixture:
     """A PyMC model read as a mixture model.
 
@@ -110,8 +135,10 @@ class Mixture:
     kernel_names : tuple of str
         Names of the variables whose density depends on the allocation.
     log_kernel : TensorVariable
-        ``log F(y_i | atoms of k)``, summed over kernel variables, as a scalar graph of
-        placeholders.
+        ``log F(y_i | atoms of k)``, summed over the kernel variables with one row per item, as a
+        scalar graph of placeholders.
+    grouped : tuple of GroupedTerm
+        The other kernel variables, with several rows per item or none.
     log_base : TensorVariable
         ``log g0(atoms of k)`` in value space, Jacobian included, as a scalar graph of
         placeholders.
@@ -130,6 +157,7 @@ class Mixture:
     atoms: tuple[Atom, ...]
     kernel_names: tuple[str, ...]
     log_kernel: TensorVariable
+    grouped: tuple[GroupedTerm, ...]
     log_base: TensorVariable
     items: dict[Variable, TensorVariable]
     shared: dict[Variable, TensorVariable]
@@ -174,6 +202,23 @@ class Family:
 
 
 @dataclass(frozen=True)
+class BlockData:
+    """What a block's statistics take of one row of data.
+
+    Attributes
+    ----------
+    group : int or None
+        Place among the mixture's grouped terms; None for a row per item.
+    graphs : tuple of TensorVariable
+        Scalar graphs of what `Family.update` takes, for every observation in the row, for every
+        copy, one after the other.
+    """
+
+    group: int | None
+    graphs: tuple[TensorVariable, ...]
+
+
+@dataclass(frozen=True)
 class Block:
     """Atoms whose law given their items, and the other atoms of their component, is conjugate.
 
@@ -188,9 +233,8 @@ class Block:
         atom with an elementwise prior and likelihood).
     atoms : tuple of Atom
         Atoms drawn together.
-    data : tuple of TensorVariable
-        Scalar graphs of what `Family.update` takes, for every observation of an item, for every
-        copy, one after the other.
+    data : tuple of BlockData
+        What it takes of the rows of every kind.
     n_datum : int
         Length of what one `update` takes.
     hyper : TensorVariable
@@ -209,7 +253,7 @@ class Block:
     d: int
     copies: int
     atoms: tuple[Atom, ...]
-    data: tuple[TensorVariable, ...]
+    data: tuple[BlockData, ...]
     n_datum: int
     hyper: TensorVariable
     natural: TensorVariable
@@ -234,11 +278,14 @@ class Conjugacy:
         Name of every other atom -> why it has no conjugate pair.
     items, shared : dict
         As in `Mixture`: source graph of the frozen model -> placeholder in the blocks' graphs.
+    observations : tuple of dict
+        The same for every grouped term of the mixture.
     """
 
     blocks: tuple[Block, ...]
     reasons: dict[str, str]
     items: dict[Variable, TensorVariable]
+    observations: tuple[dict[Variable, TensorVariable], ...]
     shared: dict[Variable, TensorVariable]
 
     @property

@@ -187,18 +187,6 @@ def test_items_that_are_not_the_leading_axis():
     assert_refused(declare, "y", "(3, 6)", "its leading axis must be the items")
 
 
-@pytest.mark.parametrize(
-    ("n_items", "reason"),
-    [(3, "its leading axis must be the items"), (N, "indexes by a function of z")],
-)
-def test_an_allocation_of_groups(n_items, reason):
-    def declare():
-        mu, z = pm.Normal("mu", 0, 1, shape=K), crp(n_items=n_items)
-        pm.Normal("y", mu[z[np.array([0, 0, 1, 1, 2, 2])]], 1, observed=Y)
-
-    assert_refused(declare, "y", "z", reason)
-
-
 def test_a_kernel_that_depends_on_the_weights():
     def declare():
         mu, w = pm.Normal("mu", 0, 1, shape=K), pm.Dirichlet("w", np.ones(K))

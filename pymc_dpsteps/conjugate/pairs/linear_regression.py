@@ -58,7 +58,9 @@ class LinearRegression:
                     f"the mean of {law.name} is not linear in {', '.join(a.name for a in atoms)}"
                 )
             centre = at_zero + sum(x * prior_mean[q] for q, x in enumerate(design))
-            observations.append(Observations((*design, value - centre, sd**-2), value.type.shape))
+            observations.append(
+                Observations(law, (*design, value - centre, sd**-2), value.type.shape)
+            )
         precision = (
             pt.linalg.block_diag(*[p for _, p in priors]) if len(priors) > 1 else priors[0][1]
         )

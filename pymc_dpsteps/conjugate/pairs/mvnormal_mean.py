@@ -57,7 +57,7 @@ class MvNormalMean:
             [atom],
             d=d,
             batch=(),
-            observations=[Observations([residual[j] for j in range(d)], ())],
+            observations=[Observations(law, [residual[j] for j in range(d)], ())],
             hyper=pt.concatenate([prior_mean, *parts]),
             natural=lambda draw: [draw],
         )

@@ -61,7 +61,7 @@ class NormalGamma:
             if known is None:
                 raise NoPairError(f"the mean of {law.name} is not {mean_atom.name} plus an offset")
             c = rate_multiple(view, law, law.parameters[1] ** -2, atom, prior)
-            observations.append(Observations((value - known, c), value.type.shape))
+            observations.append(Observations(law, (value - known, c), value.type.shape))
         return make_block(
             view,
             self.name,

@@ -35,7 +35,7 @@ class NormalMean:
             known = offset(view, mean, atom)
             if known is None:
                 return None
-            observations.append(Observations((value - known, sd**-2), value.type.shape))
+            observations.append(Observations(law, (value - known, sd**-2), value.type.shape))
         refuse_children(view, atom)
         m, s = atom.prior.parameters
         return make_block(

@@ -69,7 +69,7 @@ class NormalWishart:
             [mean_atom, atom],
             d=d,
             batch=(),
-            observations=[Observations([residual[j] for j in range(d)], ())],
+            observations=[Observations(law, [residual[j] for j in range(d)], ())],
             hyper=pt.concatenate([pt.broadcast_to(m, (d,)), *parts]).astype("float64"),
             natural=lambda draw: [draw[:d], draw[d:]],
         )

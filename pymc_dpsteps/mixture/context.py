@@ -1,0 +1,91 @@
+"""Compile what the sweep reads of data and of variables outside the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import vectorize_graph
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.variable import TensorVariable
+
+from pymc_dpsteps.mixture.codegen import Layout
+from pymc_dpsteps.mixture.cut import Leaves
+from pymc_dpsteps.mixture.structure import Mixture
+
+__all__ = ["compile_context"]
+
+
+def compile_context(
+    mixture: Mixture,
+    leaves: Sequence[tuple[Leaves, dict[TensorVariable, Variable]]],
+    hoisted: Leaves,
+) -> tuple[tuple[str, ...], Callable[..., tuple[np.ndarray, np.ndarray]]]:
+    """Compile the function that computes the item matrix and the shared vector.
+
+    `leaves` are, for items and for every grouped term, subgraph -> leaf and placeholder -> source.
+    """
+    shared_sources = {leaf: source for source, leaf in hoisted.items()}
+    n_rows = [mixture.n_items, *(len(term.group) for term in mixture.grouped)]
+    first, *blocks = [
+        _matrix(columns, sources, shared_sources, n)
+        for (columns, sources), n in zip(leaves, n_rows, strict=True)
+    ]
+    order = [np.argsort(term.group, kind="stable") for term in mixture.grouped]
+    blocks = [
+        pt.concatenate([first, *_ranges(mixture)], axis=1),
+        *(block[rows] for block, rows in zip(blocks, order, strict=True)),
+    ]
+    width = max(block.type.shape[1] for block in blocks)
+    items = pt.concatenate(
+        [pt.pad(b, [(0, 0), (0, width - b.type.shape[1])], mode="constant") for b in blocks]
+        if len(blocks) > 1
+        else blocks,
+        axis=0,
+    )
+    shared = pt.concatenate([pt.zeros(0)] + [s.astype("float64").reshape((-1,)) for s in hoisted])
+    inputs = [v for v in mixture.model.value_vars if v in set(ancestors([items, shared]))]
+    function = pm.pytensorf.compile(
+        inputs, [items, shared], mode="NUMBA" if inputs else "FAST_COMPILE"
+    )
+
+    def context(*values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        item_matrix, shared_vector = function(*values)
+        return np.ascontiguousarray(item_matrix), np.ascontiguousarray(shared_vector)
+
+    return tuple(v.name for v in inputs), context
+
+
+def _matrix(
+    leaves: Leaves,
+    sources: dict[TensorVariable, Variable],
+    shared_sources: dict[TensorVariable, Variable],
+    n_rows: int,
+) -> TensorVariable:
+    """The leaves of all rows as columns, from the model's own graphs."""
+    columns = [
+        source
+        if (source := sources.get(graph)) is not None
+        else vectorize_graph(graph, {**sources, **shared_sources})
+        for graph in leaves
+    ]
+    width = Layout.of(leaves.values()).width
+    matrix = pt.concatenate(
+        [pt.zeros((n_rows, 0))] + [c.astype("float64").reshape((n_rows, -1)) for c in columns],
+        axis=1,
+    )
+    return pt.specify_shape(matrix, (n_rows, width))
+
+
+def _ranges(mixture: Mixture) -> list[np.ndarray]:
+    """For every grouped term the first row of an item's observations and the end of them."""
+    ranges = []
+    first = mixture.n_items
+    for term in mixture.grouped:
+        ends = first + np.cumsum(np.bincount(term.group, minlength=mixture.n_items))
+        ranges.append(np.column_stack([np.append(first, ends[:-1]), ends]).astype(float))
+        first += len(term.group)
+    return ranges
