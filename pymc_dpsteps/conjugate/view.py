@@ -24,6 +24,7 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.conjugate.analytic import piecewise
+from pymc_dpsteps.mixture.group import without_masks
 from pymc_dpsteps.mixture.lift import Lifter
 from pymc_dpsteps.mixture.read import with_fixed_shapes
 from pymc_dpsteps.mixture.rules import Axis, LiftError
@@ -133,7 +134,7 @@ class View:
             parameters = op.dist_params(rv.owner)
             cores = op.ndims_params
             graphs = clone_replace(list(parameters), self._leaves)
-            graphs = _without_sign(_without_fill(with_fixed_shapes(graphs)))
+            graphs = _without_sign(_without_fill(without_masks(with_fixed_shapes(graphs))))
             lifted = []
             for graph, core in zip(graphs, cores, strict=True):
                 by_row = graph.ndim - core == rv.ndim - op.ndim_supp

@@ -1,9 +1,17 @@
-"""Kernel variables with several observations per item: ``y ~ F(atom[z[group]])``."""
+"""Kernel variables with several observations per item, or with none for some.
+
+Repeated measurements are written ``y ~ F(atom[z[group]])``; of data with missing entries PyMC
+keeps the observed ones, ``F(atom[z])[mask]``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from pytensor.graph.basic import Variable
+import pytensor.tensor as pt
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.subtensor import AdvancedSubtensor, indices_from_subtensor
 from pytensor.tensor.variable import TensorVariable
@@ -11,7 +19,7 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_dpsteps.mixture.rules import is_constant
 from pymc_dpsteps.mixture.structure import MixtureError
 
-__all__ = ["group_of"]
+__all__ = ["group_of", "without_masks"]
 
 
 def group_of(factor: TensorVariable, allocation: TensorVariable) -> np.ndarray | None:
@@ -48,6 +56,21 @@ def group_of(factor: TensorVariable, allocation: TensorVariable) -> np.ndarray |
             f"{group.max()}, but there are {n_items} items."
         )
     return group % n_items
+
+
+def without_masks(graphs: Sequence[TensorVariable]) -> list[TensorVariable]:
+    """Write ``x[mask]``, by which PyMC picks what is observed, as ``x[rows, columns, …]``."""
+    replace = {}
+    for x in ancestors(graphs):
+        if x.owner is None or not isinstance(x.owner.op, AdvancedSubtensor):
+            continue
+        source, *index_inputs = x.owner.inputs
+        first, *rest = indices_from_subtensor(index_inputs, x.owner.op.idx_list)
+        if not rest and isinstance(first, Constant) and first.dtype == "bool":
+            replace[x] = pt.specify_shape(source[first.data.nonzero()], x.type.shape)
+    if not replace:
+        return list(graphs)
+    return list(clone_replace(list(graphs), replace, rebuild_strict=False))
 
 
 def _goes_from_items(

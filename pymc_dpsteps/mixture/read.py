@@ -17,7 +17,7 @@ from pytensor.tensor.subtensor import AdvancedSubtensor
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.distributions.crp import ChineseRestaurantProcessRV
-from pymc_dpsteps.mixture.group import group_of
+from pymc_dpsteps.mixture.group import group_of, without_masks
 from pymc_dpsteps.mixture.lift import Lifter
 from pymc_dpsteps.mixture.prior import read_concentration, read_prior
 from pymc_dpsteps.mixture.rules import Axis, ComponentError, LiftError
@@ -91,18 +91,20 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
         sampled exactly; the message names the variable and the way out.
     """
     name = _allocation_name(model, allocation)
-    _refuse_missing(model)
     model = _freeze(model)
     z = model[name]
     z_value = model.rvs_to_values[z]
     n_items, n_components = _sizes(z)
 
     terms = model.basic_RVs + model.potentials
-    factors = dict(zip(terms, with_fixed_shapes(model.logp(vars=terms, sum=False)), strict=True))
+    log_densities = without_masks(with_fixed_shapes(model.logp(vars=terms, sum=False)))
+    factors = dict(zip(terms, log_densities, strict=True))
     touched = {term: set(ancestors([factor])) for term, factor in factors.items()}
     kernel_rvs = [rv for rv in model.basic_RVs if rv is not z and z_value in touched[rv]]
     if not kernel_rvs:
         raise MixtureError(f"The allocation {name} indexes nothing. {_LOOKED_FOR}.")
+    imputed = _missing_observations(model, kernel_rvs, touched)
+    kernel_rvs = [rv for rv in kernel_rvs if rv not in imputed]
     _refuse_nan(model, kernel_rvs)
 
     lifter = Lifter(z_value, model.value_vars, n_components)
@@ -127,7 +129,7 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
         Atom(rv, model.rvs_to_values[rv], lifter.atoms[model.rvs_to_values[rv]]) for rv in atom_rvs
     )
     used = [*lifter.items, *lifter.shared, *(x for t in grouped for x in t.observations)]
-    _refuse_other_uses(model, name, atoms, kernel_rvs, touched, used, prior)
+    _refuse_other_uses(model, name, atoms, [*kernel_rvs, *imputed], touched, used, prior)
     return Mixture(
         model=model,
         allocation=z,
@@ -137,6 +139,7 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
         concentration=read_concentration(model, z, prior, touched),
         atoms=atoms,
         kernel_names=tuple(rv.name for rv in kernel_rvs),
+        imputed=tuple(imputed),
         log_kernel=log_kernel,
         grouped=tuple(grouped),
         log_base=log_base,
@@ -213,6 +216,22 @@ def _sizes(z: TensorVariable) -> tuple[int, int]:
             f"K={n_components}. Give shape= or dims= with coords."
         )
     return n_items, n_components
+
+
+def _missing_observations(
+    model: pm.Model, kernel_rvs: list[TensorVariable], touched: dict[TensorVariable, set[Variable]]
+) -> list[TensorVariable]:
+    """Variables that PyMC makes of missing data, ``y_unobserved`` beside ``y_observed``.
+
+    As long as no other term depends on them their density integrates to one.
+    """
+    return [
+        rv
+        for rv in kernel_rvs
+        if rv.name.endswith("_unobserved")
+        and f"{rv.name.removesuffix('_unobserved')}_observed" in model.named_vars
+        and not any(model.rvs_to_values[rv] in met for x, met in touched.items() if x is not rv)
+    ]
 
 
 def _lift_kernel(
@@ -315,17 +334,6 @@ def _refuse_other_uses(
     weight_value = None if prior.weight_rv is None else model.rvs_to_values[prior.weight_rv]
     if weight_value in set(ancestors(used)):
         raise MixtureError(f"The kernel {_names(kernel_rvs)} depends on the weights themselves.")
-
-
-def _refuse_missing(model: pm.Model) -> None:
-    """PyMC splits a variable with missing data in two, ``y_observed`` and ``y_unobserved``."""
-    for rv in model.free_RVs:
-        name = rv.name.removesuffix("_unobserved")
-        if name != rv.name and f"{name}_observed" in model.named_vars:
-            raise MixtureError(
-                f"{name} comes from data with missing values (NaN or masked). Missing entries "
-                "are not supported: drop these items, or impute them first."
-            )
 
 
 def _refuse_nan(model: pm.Model, kernel_rvs: list[TensorVariable]) -> None:

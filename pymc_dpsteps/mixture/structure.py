@@ -134,6 +134,9 @@ class Mixture:
         Variables of the base measure G0.
     kernel_names : tuple of str
         Names of the variables whose density depends on the allocation.
+    imputed : tuple of TensorVariable
+        Missing observations, which the model treats as variables: integrated out of the kernel,
+        and to be drawn given the allocation and the atoms.
     log_kernel : TensorVariable
         ``log F(y_i | atoms of k)``, summed over the kernel variables with one row per item, as a
         scalar graph of placeholders.
@@ -156,6 +159,7 @@ class Mixture:
     concentration: tuple[TensorVariable, ...]
     atoms: tuple[Atom, ...]
     kernel_names: tuple[str, ...]
+    imputed: tuple[TensorVariable, ...]
     log_kernel: TensorVariable
     grouped: tuple[GroupedTerm, ...]
     log_base: TensorVariable
@@ -164,7 +168,7 @@ class Mixture:
 
     def owned(self, concentration: Iterable[TensorVariable], *, atoms: bool) -> set[TensorVariable]:
         """Variables that a step on this mixture updates."""
-        owned = {self.allocation, *concentration}
+        owned = {self.allocation, *self.imputed, *concentration}
         if atoms:
             owned.update(atom.rv for atom in self.atoms)
         if self.prior.weight_rv is not None:

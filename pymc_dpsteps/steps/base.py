@@ -18,6 +18,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.conjugate import find_conjugacy
 from pymc_dpsteps.mixture.compile import CompiledMixture, compile_mixture
+from pymc_dpsteps.mixture.impute import compile_imputation
 from pymc_dpsteps.mixture.read import read_mixture
 from pymc_dpsteps.mixture.structure import Conjugacy, Mixture, MixtureError, PriorKind
 from pymc_dpsteps.steps.arguments import (
@@ -220,6 +221,8 @@ class MixtureStep(BlockedStep):
             start += width
         if not self._compiled.context_names:
             self._set_context({})
+        if mixture.imputed:
+            self._impute = compile_imputation(mixture)
 
     def _set_context(self, point: PointType) -> None:
         compiled = self._compiled
@@ -257,7 +260,7 @@ class MixtureStep(BlockedStep):
 
     def __getstate__(self) -> dict[str, Any]:
         """Compiled code stays behind: `setup_chain` compiles again in another process."""
-        dropped = ("_mixture", "_conjugacy", "_compiled", "_urn", "_state", "_theta")
+        dropped = ("_mixture", "_impute", "_conjugacy", "_compiled", "_urn", "_state", "_theta")
         return {k: v for k, v in self.__dict__.items() if k not in dropped}
 
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
@@ -301,7 +304,10 @@ class MixtureStep(BlockedStep):
             moved = self._state.moves > 0.0  # not where atoms are drawn, or left to other steps
             self.widths[moved] += 0.1 * (3.0 * self._state.moves - self.widths)[moved]
         stats = self._stats(births, deaths, evaluations)
-        return self._pack(point), [stats]
+        new = self._pack(point)
+        if self._mixture.imputed:
+            new |= self._impute(self.rng, new)
+        return new, [stats]
 
     def _unpack(self, point: PointType) -> None:
         state = self._state

@@ -1,7 +1,6 @@
 """What is refused, by name and with a way out, and what looks odd but must work."""
 
 import re
-import warnings
 
 import numpy as np
 import pymc as pm
@@ -302,16 +301,6 @@ def test_a_potential_on_a_hyperparameter_is_fine():
 
 
 # Data --------------------------------------------------------------------------------------------
-
-
-def test_missing_data_that_pymc_would_impute():
-    def declare():
-        mu = pm.Normal("mu", 0, 1, shape=K)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pm.Normal("y", mu[crp()], 1, observed=np.where(np.arange(N) == 2, np.nan, Y))
-
-    assert_refused(declare, "y", "missing values", "drop these items")
 
 
 def nan_in_data(where):

@@ -1,0 +1,58 @@
+"""Draw missing observations given the allocation, the atoms and all else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pymc as pm
+from pytensor.compile.io import In
+from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.type import RandomGeneratorType
+
+from pymc_dpsteps.mixture.structure import Mixture
+
+__all__ = ["compile_imputation"]
+
+type Point = dict[str, np.ndarray]
+
+
+def compile_imputation(mixture: Mixture) -> Callable[[np.random.Generator, Point], Point]:
+    """Compile the draw of a mixture's missing observations.
+
+    Returns
+    -------
+    callable
+        ``impute(rng, point)``: values of the missing observations by name of value variable.
+    """
+    model = mixture.model
+    draws = []
+    for rv in mixture.imputed:
+        transform = model.rvs_to_transforms[rv]
+        draws.append(rv if transform is None else transform.forward(rv, *rv.owner.inputs))
+    others = [rv for rv in model.basic_RVs if rv not in mixture.imputed]
+    values = model.replace_rvs_by_values(others)
+    draws = list(clone_replace(draws, dict(zip(others, values, strict=True))))
+    generators = [
+        v for v in ancestors(draws) if v.owner is None and isinstance(v.type, RandomGeneratorType)
+    ]
+    found = [g.type() for g in generators]
+    draws = list(clone_replace(draws, dict(zip(generators, found, strict=True))))
+    inputs = [v for v in model.value_vars if v in set(ancestors(draws))]
+    function = pm.pytensorf.compile(
+        [*(In(g, mutable=True, borrow=True) for g in found), *inputs],
+        draws,
+        mode="NUMBA",
+        random_seed=False,
+    )
+    names = [model.rvs_to_values[rv].name for rv in mixture.imputed]
+
+    def impute(rng: np.random.Generator, point: Point) -> Point:
+        drawn = function(*[rng] * len(found), *[point[v.name] for v in inputs])
+        return {
+            name: np.asarray(x, dtype=point[name].dtype)
+            for name, x in zip(names, drawn, strict=True)
+        }
+
+    return impute
