@@ -32,18 +32,16 @@ from pymc_dpsteps.steps.arguments import (
 from pymc_dpsteps.steps.few_slots import few_slots
 from pymc_dpsteps.steps.occupancy import count
 from pymc_dpsteps.steps.state import allocate
+from pymc_dpsteps.steps.support import refuse_impossible_data
 from pymc_dpsteps.steps.updates import (
     draw_allocation,
     fill_pool,
-    mark_possible,
     prepare,
     update_atoms,
 )
 from pymc_dpsteps.urns import Urn, urn_for
 
 __all__ = ["MixtureStep"]
-
-_SUPPORT_DRAWS = 2_000
 
 
 @dataclass_state
@@ -230,31 +228,9 @@ class MixtureStep(BlockedStep):
         self._state = self._state._replace(items=items, shared=shared)
 
     def _check_support(self) -> None:
-        """Refuse data whose density is zero, infinite or undefined wherever G0 puts the atoms."""
         if self._compiled.context_names:
             self._set_context(self.model.initial_point(random_seed=0))
-        state, rng = self._state, np.random.default_rng(0)
-        possible = np.zeros(len(state.z), dtype=bool)
-        for _ in range(-(-_SUPPORT_DRAWS // self._pool_size())):
-            try:
-                fill_pool(rng, state)
-            except NotImplementedError as error:
-                names = ", ".join(atom.rv.name for atom in self._mixture.atoms)
-                raise MixtureError(
-                    f"The prior of the atoms {names} cannot be drawn from: {error}. The base "
-                    "measure must be a proper prior, and a pm.CustomDist needs random=."
-                ) from error
-            mark_possible(state, possible)
-            if possible.all():
-                return
-        where = np.flatnonzero(~possible)
-        raise MixtureError(
-            f"The data of {', '.join(self._mixture.kernel_names)} at {len(where)} items (first: "
-            f"{where[:5].tolist()}) have density zero, or none, under {_SUPPORT_DRAWS:,} draws of "
-            "the atoms from their prior: the observations are outside the support of the "
-            "likelihood or not numbers, or the prior is far from them. Check the data's range, "
-            "units and the priors."
-        )
+        refuse_impossible_data(self._state, self._mixture)
 
     # PyMC's interface ------------------------------------------------------------------------
 
