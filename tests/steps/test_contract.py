@@ -14,6 +14,7 @@ from pymc.sampling.mcmc import assign_step_methods
 from pymc.step_methods import STEP_METHODS
 
 import pymc_dpsteps as dps
+from tests.helpers_algorithms import ALGORITHMS, CRP
 
 Y = np.concatenate([np.random.default_rng(1).normal(m, 0.5, size=8) for m in (-3.0, 0.0, 3.0)])
 
@@ -107,6 +108,44 @@ def test_point_is_not_changed_and_keeps_its_order(make, step):
         point = new
     for point, copy in seen:  # no earlier point was touched by a later step
         assert_same_points(point, copy)
+
+
+def conjugate_crp_model(K=12):
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 3, shape=K)
+        z = dps.ChineseRestaurantProcess("z", pm.Gamma("alpha", 2, 2), K=K, shape=len(Y))
+        pm.Normal("y", mu[z], 0.5, observed=Y)
+    return model
+
+
+def points_of(step, model, seed):
+    """Ten points of one chain, each checked against later changes, and its keys."""
+    step.setup_chain(np.random.default_rng(seed), 5, 5)
+    points = [model.initial_point()]
+    copies = [{name: value.copy() for name, value in points[0].items()}]
+    for _ in range(10):
+        point, _ = step.step(points[-1])
+        assert list(point) == list(points[0])
+        points.append(point)
+        copies.append({name: value.copy() for name, value in point.items()})
+    for point, copy in zip(points, copies, strict=True):
+        assert_same_points(point, copy)
+    return copies
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_algorithm_keeps_the_contract(name):
+    """Seeds decide the draws, points are not touched, and a pickled step goes on the same."""
+    algorithm = ALGORITHMS[name]
+    model = conjugate_crp_model() if CRP in algorithm.urns else stick_model()
+    with model:
+        step = algorithm.make()
+    first, other = points_of(step, model, 1), points_of(step, model, 2)
+    copy = pickle.loads(cloudpickle.dumps(step))
+    for again in (points_of(step, model, 1), points_of(copy, model, 1)):
+        for a, b in zip(first, again, strict=True):
+            assert_same_points(a, b)
+    assert not np.array_equal(first[-1]["mu"], other[-1]["mu"])
 
 
 @pytest.mark.parametrize(("make", "step"), CASES)
