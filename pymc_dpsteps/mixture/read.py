@@ -238,12 +238,11 @@ def _lift_kernel(
     lifter: Lifter, model: pm.Model, rv: TensorVariable, factor: TensorVariable, n_items: int
 ) -> TensorVariable:
     if factor.ndim == 0 or factor.type.shape[0] != n_items:
+        rows = "items" if lifter.group is None else "observations"
         raise MixtureError(
             f"{rv.name} has a log-density of shape {factor.type.shape}, but the allocation "
-            f"{lifter.allocation.name} has {n_items} "
-            f"{'items' if lifter.group is None else 'observations in groups'}: its leading axis "
-            "must be these, "
-            "one independent observation each. A likelihood that sums over items or joins several "
+            f"{lifter.allocation.name} indexes {n_items} {rows}: its leading axis must be the "
+            f"{rows}, one independent observation each. A likelihood that sums over items or joins several "
             "in one density (a time series, a multivariate normal over all items) cannot be "
             "sampled item by item."
         )
