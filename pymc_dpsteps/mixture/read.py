@@ -242,9 +242,9 @@ def _lift_kernel(
         raise MixtureError(
             f"{rv.name} has a log-density of shape {factor.type.shape}, but the allocation "
             f"{lifter.allocation.name} indexes {n_items} {rows}: its leading axis must be the "
-            f"{rows}, one independent observation each. A likelihood that sums over items or joins several "
-            "in one density (a time series, a multivariate normal over all items) cannot be "
-            "sampled item by item."
+            f"{rows}, one independent observation each. A likelihood that sums over items or "
+            "joins several in one density (a time series, a multivariate normal over all items) "
+            "cannot be sampled item by item."
         )
     try:
         return _sum_all(lifter.take(factor, Axis.ITEM))
