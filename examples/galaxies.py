@@ -29,7 +29,7 @@ import pymc_dpsteps as dps
 
 OUTPUT = Path(__file__).parent / "output"
 N_COMPONENTS = 30
-N_DRAWS = 14_000  # per chain
+N_DRAWS = 20_000  # per chain
 QUANTITIES = {"n_clusters": "clusters", "alpha": "alpha", "log_likelihood": "log-likelihood"}
 
 
