@@ -44,6 +44,7 @@ __all__ = [
     "compile_vector",
     "funcify",
     "read_all",
+    "with_generators",
     "write_values",
 ]
 
@@ -260,6 +261,19 @@ def log_posterior(value, members, n, items, shared, scratch):
     return compile_source(source, "log_posterior", names, LOG_POSTERIOR, key)
 
 
+def with_generators(
+    draws: Sequence[Variable],
+) -> tuple[list[Variable], list[TensorVariable]]:
+    """Make the generators behind random draws inputs of their graphs."""
+    found = [
+        v
+        for v in ancestors(list(draws))
+        if v.owner is None and isinstance(v.type, RandomGeneratorType)
+    ]
+    generators = [g.type(name=f"rng_{j}") for j, g in enumerate(found)]
+    return generators, clone_replace(list(draws), dict(zip(found, generators, strict=True)))
+
+
 def compile_draw_base(
     draws: Sequence[Variable],
     hyper_leaves: Sequence[TensorVariable],
@@ -268,13 +282,7 @@ def compile_draw_base(
     shared: Layout,
 ) -> Any:
     """Compile K draws from G0 into rows of atoms (DRAW_BASE)."""
-    found = [
-        v
-        for v in ancestors(list(draws))
-        if v.owner is None and isinstance(v.type, RandomGeneratorType)
-    ]
-    generators = [g.type(name=f"rng_{j}") for j, g in enumerate(found)]
-    draws = clone_replace(list(draws), dict(zip(found, generators, strict=True)))
+    generators, draws = with_generators(draws)
     compiled = funcify(hyper_leaves, draws, generators)
     arguments = ", ".join(
         ["rng"] * len(generators) + [shared.read("shared", leaf) for leaf in hyper_leaves]

@@ -291,11 +291,7 @@ def _base_draws(mixture: Mixture, hoisted: Leaves) -> tuple[list[Any], list[Tens
     """K draws from G0 in value space, as graphs of generators and of hyperparameter leaves."""
     model = mixture.model
     atom_rvs = [atom.rv for atom in mixture.atoms]
-    draws = []
-    for rv in atom_rvs:
-        transform = model.rvs_to_transforms[rv]
-        draws.append(rv if transform is None else transform.forward(rv, *rv.owner.inputs))
-
+    draws = [mixture.in_value_space(rv) for rv in atom_rvs]
     hyper = set(model.basic_RVs).difference(atom_rvs)
     leaves: dict[Variable, TensorVariable] = {}
     for rv in [x for x in ancestors(draws, blockers=hyper) if x in hyper]:
@@ -348,6 +344,4 @@ def _weight_value_graph(mixture: Mixture) -> tuple[TensorVariable, str, list[Ten
     if rv is None:
         return pt.zeros(0), "weight_value", []
     leaf = pt.tensor(name=rv.name, shape=rv.type.shape, dtype=rv.dtype)
-    transform = mixture.model.rvs_to_transforms[rv]
-    value = leaf if transform is None else transform.forward(leaf, *rv.owner.inputs)
-    return value, "weight_value", [leaf]
+    return mixture.in_value_space(rv, leaf), "weight_value", [leaf]

@@ -9,8 +9,8 @@ import pymc as pm
 from pytensor.compile.io import In
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.random.type import RandomGeneratorType
 
+from pymc_dpsteps.mixture.codegen import with_generators
 from pymc_dpsteps.mixture.structure import Mixture
 
 __all__ = ["compile_imputation"]
@@ -27,21 +27,14 @@ def compile_imputation(mixture: Mixture) -> Callable[[np.random.Generator, Point
         ``impute(rng, point)``: values of the missing observations by name of value variable.
     """
     model = mixture.model
-    draws = []
-    for rv in mixture.imputed:
-        transform = model.rvs_to_transforms[rv]
-        draws.append(rv if transform is None else transform.forward(rv, *rv.owner.inputs))
+    draws = [mixture.in_value_space(rv) for rv in mixture.imputed]
     others = [rv for rv in model.basic_RVs if rv not in mixture.imputed]
     values = model.replace_rvs_by_values(others)
     draws = list(clone_replace(draws, dict(zip(others, values, strict=True))))
-    generators = [
-        v for v in ancestors(draws) if v.owner is None and isinstance(v.type, RandomGeneratorType)
-    ]
-    found = [g.type() for g in generators]
-    draws = list(clone_replace(draws, dict(zip(generators, found, strict=True))))
+    generators, draws = with_generators(draws)
     inputs = [v for v in model.value_vars if v in set(ancestors(draws))]
     function = pm.pytensorf.compile(
-        [*(In(g, mutable=True, borrow=True) for g in found), *inputs],
+        [*(In(g, mutable=True, borrow=True) for g in generators), *inputs],
         draws,
         mode="NUMBA",
         random_seed=False,
@@ -49,7 +42,7 @@ def compile_imputation(mixture: Mixture) -> Callable[[np.random.Generator, Point
     names = [model.rvs_to_values[rv].name for rv in mixture.imputed]
 
     def impute(rng: np.random.Generator, point: Point) -> Point:
-        drawn = function(*[rng] * len(found), *[point[v.name] for v in inputs])
+        drawn = function(*[rng] * len(generators), *[point[v.name] for v in inputs])
         return {
             name: np.asarray(x, dtype=point[name].dtype)
             for name, x in zip(names, drawn, strict=True)

@@ -166,6 +166,12 @@ class Mixture:
     items: dict[Variable, TensorVariable]
     shared: dict[Variable, TensorVariable]
 
+    def in_value_space(self, rv: TensorVariable, x: TensorVariable | None = None) -> TensorVariable:
+        """A draw of `rv`, or the natural value `x`, as a value of its value variable."""
+        x = rv if x is None else x
+        transform = self.model.rvs_to_transforms[rv]
+        return x if transform is None else transform.forward(x, *rv.owner.inputs)
+
     def owned(self, concentration: Iterable[TensorVariable], *, atoms: bool) -> set[TensorVariable]:
         """Variables that a step on this mixture updates."""
         owned = {self.allocation, *self.imputed, *concentration}
