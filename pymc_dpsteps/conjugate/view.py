@@ -108,6 +108,8 @@ class View:
         self._mixture = mixture
         model = mixture.model
         self._leaves = {rv: rv.type(name=rv.name) for rv in model.basic_RVs}
+        values = model.replace_rvs_by_values(list(self._leaves))
+        self._values = dict(zip(self._leaves.values(), values, strict=True))
         self._lifter = Lifter(
             self._leaves[mixture.allocation],
             [self._leaves[rv] for rv in model.free_RVs],
@@ -152,9 +154,7 @@ class View:
         return self._lifter.take(self._leaves[atom.rv], Axis.COMPONENT)
 
     def _source(self, graph: Variable) -> Variable:
-        model = self._mixture.model
-        values = model.replace_rvs_by_values(list(self._leaves))
-        return clone_replace([graph], dict(zip(self._leaves.values(), values, strict=True)))[0]
+        return clone_replace([graph], self._values)[0]
 
     def _levels(self) -> list[tuple[_Leaves, _Leaves]]:
         """Placeholders here and the mixture's own: of items, of every group, and shared."""

@@ -102,6 +102,8 @@ class MixtureStep(BlockedStep):
     atoms_options: ClassVar[tuple[str | None, ...]] = ("auto", "slice", None)
     # Whether the algorithm needs the atoms integrated out.
     needs_conjugate: ClassVar[bool] = False
+    # Whether the algorithm integrates the atoms out where it can.
+    uses_statistics: ClassVar[bool] = False
     # Whether an iteration ends with the atoms of all occupied components given their items.
     updates_atoms: ClassVar[bool] = True
     stats_dtypes_shapes: ClassVar[dict] = {
@@ -184,7 +186,10 @@ class MixtureStep(BlockedStep):
     def _compile(self) -> None:
         mixture = self._mixture
         self._compiled: CompiledMixture = compile_mixture(
-            mixture, self._theta, self._conjugacy, collapsed=self._conjugacy.complete
+            mixture,
+            self._theta,
+            self._conjugacy,
+            collapsed=self.uses_statistics and self._conjugacy.complete,
         )
         known = mixture.prior.kind is not PriorKind.WEIGHTS
         self._urn: Urn | None = urn_for(mixture.prior.kind) if known else None
@@ -276,8 +281,8 @@ class MixtureStep(BlockedStep):
         if not self.started:
             self._start()
         births, deaths, evaluations = self._iterate(self._rest)
-        if self.tune:
-            moved = self._state.moves > 0.0  # not where atoms are drawn, or left to other steps
+        if self.tune and self._rest[1]:
+            moved = self._state.moves > 0.0  # not where atoms are drawn
             self.widths[moved] += 0.1 * (3.0 * self._state.moves - self.widths)[moved]
         stats = self._stats(births, deaths, evaluations)
         new = self._pack(point)

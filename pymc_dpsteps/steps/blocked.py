@@ -14,7 +14,7 @@ import numpy as np
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.base import MixtureStep
-from pymc_dpsteps.steps.occupancy import count
+from pymc_dpsteps.steps.occupancy import recount
 from pymc_dpsteps.steps.state import State, kernel_of, weights_of
 from pymc_dpsteps.steps.updates import pick, prepare, update_rest
 
@@ -29,7 +29,6 @@ def blocked_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     kernel = kernel_of(state)
     for k in range(n_slots):
         state.candidates[k] = k
-    occupied = state.counts > 0
     for i in range(len(state.z)):
         kernel(
             i,
@@ -41,12 +40,7 @@ def blocked_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
             state.log_density,
         )
         state.z[i] = pick(rng, state.log_density, state.weights, n_slots)
-    count(state)
-    births = deaths = 0
-    for k in range(n_slots):
-        births += state.counts[k] > 0 and not occupied[k]
-        deaths += state.counts[k] == 0 and occupied[k]
-    return births, deaths
+    return recount(state)
 
 
 @njit

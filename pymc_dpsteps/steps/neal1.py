@@ -111,6 +111,7 @@ class Neal1(MarginalStep):
 
     name = "neal1"
     needs_conjugate: ClassVar[bool] = True
+    uses_statistics: ClassVar[bool] = True
     atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
     updates_atoms: ClassVar[bool] = False
 

@@ -44,6 +44,7 @@ class Neal2(MarginalStep):
 
     name = "neal2"
     needs_conjugate: ClassVar[bool] = True
+    uses_statistics: ClassVar[bool] = True
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         births, deaths, evaluations = gibbs_step(self.rng, self._state, *rest)

@@ -118,6 +118,7 @@ class Neal3(MarginalStep):
 
     name = "neal3"
     needs_conjugate: ClassVar[bool] = True
+    uses_statistics: ClassVar[bool] = True
     atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:

@@ -21,8 +21,6 @@ for the Pitman–Yor process too, where W_new = alpha + d k⁻.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pymc_dpsteps.jit import njit
@@ -117,9 +115,6 @@ class Neal4(MarginalStep):
     """
 
     name = "neal4"
-
-    def __init__(self, vars: Any = None, **kwargs: Any) -> None:
-        super().__init__(vars, **kwargs)
 
     def _check_prior(self) -> None:
         super()._check_prior()

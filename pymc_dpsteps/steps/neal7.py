@@ -19,8 +19,6 @@ Then every item that is not alone is moved among the existing clusters by Gibbs 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pymc_dpsteps.jit import njit
@@ -140,9 +138,6 @@ class Neal7(MarginalStep):
     """
 
     name = "neal7"
-
-    def __init__(self, vars: Any = None, **kwargs: Any) -> None:
-        super().__init__(vars, **kwargs)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         births, deaths, evaluations = neal7_step(self.rng, self._state, *rest)

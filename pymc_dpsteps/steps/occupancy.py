@@ -3,7 +3,7 @@
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.state import State
 
-__all__ = ["count", "list_active", "occupy", "vacate"]
+__all__ = ["count", "list_active", "occupy", "recount", "vacate"]
 
 
 @njit
@@ -39,3 +39,15 @@ def count(state: State) -> None:
     for i in range(len(state.z)):
         state.counts[state.z[i]] += 1
     list_active(state)
+
+
+@njit
+def recount(state: State) -> tuple[int, int]:
+    """Recompute as `count` does; returns the numbers of clusters opened and closed."""
+    occupied = state.counts > 0
+    count(state)
+    births = deaths = 0
+    for k in range(len(occupied)):
+        births += state.counts[k] > 0 and not occupied[k]
+        deaths += state.counts[k] == 0 and occupied[k]
+    return births, deaths

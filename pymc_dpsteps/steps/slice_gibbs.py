@@ -35,7 +35,7 @@ from pytensor.graph.traversal import ancestors
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.base import MixtureStep
-from pymc_dpsteps.steps.occupancy import count, occupy, vacate
+from pymc_dpsteps.steps.occupancy import occupy, recount, vacate
 from pymc_dpsteps.steps.state import (
     State,
     choose_slot_of,
@@ -71,7 +71,6 @@ def weights_sweep(rng: np.random.Generator, state: State, kappa: float) -> tuple
     for j in range(n_slots):
         k = order[j]
         ratio[j] = weights[k] / xi[k] if weights[k] > 0.0 else 0.0
-    occupied = state.counts > 0
     for i in range(len(z)):
         u = (1.0 - rng.random()) * xi[z[i]]
         n = 1
@@ -79,12 +78,7 @@ def weights_sweep(rng: np.random.Generator, state: State, kappa: float) -> tuple
             n += 1
         kernel(i, order, n, state.items, state.columns, state.shared, state.log_density)
         z[i] = order[pick(rng, state.log_density, ratio, n)]
-    count(state)
-    births = deaths = 0
-    for k in range(n_slots):
-        births += state.counts[k] > 0 and not occupied[k]
-        deaths += state.counts[k] == 0 and occupied[k]
-    return births, deaths
+    return recount(state)
 
 
 @njit

@@ -8,7 +8,7 @@ make a poor cluster of their own. A split–merge proposal goes there in one ste
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.arguments import check_option, positive_integer
@@ -74,6 +74,7 @@ class SplitMerge(MarginalStep):
     """
 
     name = "split_merge"
+    uses_statistics: ClassVar[bool] = True
 
     def __init__(
         self,

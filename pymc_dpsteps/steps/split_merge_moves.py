@@ -17,6 +17,7 @@ from pymc_dpsteps.steps.marginal import accept
 from pymc_dpsteps.steps.occupancy import count, occupy, vacate
 from pymc_dpsteps.steps.state import State, log_prob_of
 from pymc_dpsteps.steps.updates import copy_row
+from pymc_dpsteps.urns.crp import choose_slot
 
 __all__ = [
     "Scratch",
@@ -74,17 +75,10 @@ def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch) -> int
 
 @njit
 def empty_slot(rng: np.random.Generator, state: State) -> int:
-    """Choose an empty slot uniformly; -1 if there is none."""
-    n_empty = len(state.counts) - state.n_active[0]
-    if n_empty == 0:
-        return -1
-    rank = int(rng.integers(0, n_empty))
-    for k in range(len(state.counts)):
-        if state.counts[k] == 0:
-            if rank == 0:
-                return k
-            rank -= 1
-    return -1
+    """Choose an empty slot uniformly, as the Chinese restaurant does; -1 if there is none."""
+    return choose_slot(
+        rng.random(), state.counts, state.n_active[0], state.parameters, state.weights
+    )
 
 
 @njit
