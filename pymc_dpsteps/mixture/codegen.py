@@ -29,6 +29,7 @@ __all__ = [
     "CONCENTRATION",
     "DERIVE",
     "DRAW_BASE",
+    "HYPERPARAMETERS",
     "KERNEL",
     "LOG_POSTERIOR",
     "WEIGHTS",
@@ -39,6 +40,7 @@ __all__ = [
     "compile_concentration",
     "compile_derive",
     "compile_draw_base",
+    "compile_hyperparameters",
     "compile_kernel",
     "compile_log_posterior",
     "compile_vector",
@@ -61,6 +63,9 @@ DRAW_BASE = types.void(types.npy_rng, _ROW, _MATRIX, int64)
 """``draw_base(rng, shared, values, first)``: K draws from G0 into rows first, first+1, …"""
 CONCENTRATION = float64(_ROW, _ROW, _MATRIX)
 """``concentration(theta, shared, parameters)``: fills the urn's parameters, returns log prior."""
+HYPERPARAMETERS = float64(_ROW, int64[::1], int64, _MATRIX, _ROW)
+"""``hyperparameters(h, rows, n, values, shared)``: fills the entries of shared that depend on h,
+returns log p(h) plus log g0 of rows[:n]."""
 WEIGHTS = types.void(_ROW, _ROW, _ROW)
 """``weights(weight_value, shared, out)``: the K weights."""
 WEIGHT_VALUE = types.void(_ROW, _ROW, _ROW)
@@ -315,6 +320,35 @@ def concentration(theta, shared, parameters):
 """
     names = {"function": compiled.function, "np": np}
     return compile_source(source, "concentration", names, CONCENTRATION, compiled.key)
+
+
+def compile_hyperparameters(
+    log_prior: Variable,
+    leaves: Sequence[TensorVariable],
+    entries: dict[TensorVariable, TensorVariable],
+    log_base: Variable,
+    values: Layout,
+    shared: Layout,
+) -> Any:
+    """Compile log p(h) plus log g0 of rows of atoms given h (HYPERPARAMETERS)."""
+    h = Layout.of(leaves)
+    derived = funcify((*h.leaves, *shared.leaves), [*entries.values(), log_prior])
+    base = funcify((*values.leaves, *shared.leaves), [log_base])
+    source = f"""
+def hyperparameters(h, rows, n, values, shared):
+    result = derived({read_all(h=h, shared=shared)})
+    total = result[{len(entries)}]
+{write_values("shared", shared, list(entries), indent=4)}
+    if not total > -np.inf:
+        return -np.inf
+    for j in range(n):
+        value = values[rows[j]]
+        total += base({read_all(value=values, shared=shared)})[0]
+    return total if total == total else -np.inf
+"""
+    names = {"derived": derived.function, "base": base.function, "np": np}
+    key = _join_keys([derived, base])
+    return compile_source(source, "hyperparameters", names, HYPERPARAMETERS, key)
 
 
 def compile_vector(

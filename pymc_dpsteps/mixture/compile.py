@@ -35,11 +35,12 @@ from pymc_dpsteps.mixture.codegen import KernelPart, Layout
 from pymc_dpsteps.mixture.codegen_blocks import LaidOutBlock
 from pymc_dpsteps.mixture.context import compile_context
 from pymc_dpsteps.mixture.cut import Leaves, cut, hoist
+from pymc_dpsteps.mixture.hyperparameters import hyperparameter_graphs
 from pymc_dpsteps.mixture.structure import Block, Conjugacy, Mixture
 
 __all__ = ["CompiledMixture", "compile_mixture"]
 
-_N_FUNCTIONS = 11
+_N_FUNCTIONS = 12
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class CompiledMixture:
     ----------
     addresses : numpy.ndarray
         Machine addresses, int64, of the functions with the signatures KERNEL, LOG_POSTERIOR,
-        DERIVE, DRAW_BASE, CONCENTRATION, WEIGHTS, WEIGHT_VALUE, DRAW_ATOMS and, where the
-        atoms can be integrated out, UPDATE, LOG_MARGINAL, DRAW_POSTERIOR (else 0).
+        DERIVE, DRAW_BASE, CONCENTRATION, WEIGHTS, WEIGHT_VALUE, DRAW_ATOMS, HYPERPARAMETERS and,
+        where the atoms can be integrated out, UPDATE, LOG_MARGINAL, DRAW_POSTERIOR (else 0).
     functions : tuple
         The dispatchers behind the addresses.
     n_values, n_columns : int
@@ -85,6 +86,7 @@ def compile_mixture(
     concentration: Sequence[TensorVariable],
     conjugacy: Conjugacy,
     *,
+    hyperparameters: Sequence[TensorVariable] = (),
     collapsed: bool,
 ) -> CompiledMixture:
     """Compile kernel, base measure, conjugate blocks and concentration of a mixture.
@@ -97,6 +99,8 @@ def compile_mixture(
         The concentration variables that the step updates; the others are context.
     conjugacy : Conjugacy
         What of the atoms is drawn exactly.
+    hyperparameters : sequence of TensorVariable
+        The hyperparameters of G0 that the step updates; the others are context.
     collapsed : bool
         Whether to compile the statistics and the marginal likelihood as well.
 
@@ -146,6 +150,7 @@ def compile_mixture(
     draws, hyper_leaves = _base_draws(mixture, hoisted)
     theta, log_prior, parameters = _concentration_graphs(mixture, concentration, hoisted)
     weights_leaf, weights = _weights_graph(mixture, hoisted)
+    h, log_prior_h, entries = hyperparameter_graphs(mixture, hyperparameters, hoisted)
 
     shared = Layout.of(hoisted.values())
     items = Layout.of(item_leaves.values())
@@ -176,6 +181,7 @@ def compile_mixture(
         codegen.compile_vector(weights, "weights", weights_leaf, shared),
         codegen.compile_vector(*_weight_value_graph(mixture), shared=shared),
         codegen_blocks.compile_draw_atoms(laid_out, values, shared),
+        codegen.compile_hyperparameters(log_prior_h, h, entries, log_base, values, shared),
     )
     signatures: tuple[Any, ...] = (
         codegen.KERNEL,
@@ -186,6 +192,7 @@ def compile_mixture(
         codegen.WEIGHTS,
         codegen.WEIGHT_VALUE,
         codegen_blocks.DRAW_ATOMS,
+        codegen.HYPERPARAMETERS,
     )
     if collapsed:
         functions += (
@@ -199,7 +206,7 @@ def compile_mixture(
             codegen_blocks.DRAW_POSTERIOR,
         )
     leaves = zip([item_leaves, *row_leaves], [item_sources, *row_sources], strict=True)
-    names, context = compile_context(mixture, list(leaves), hoisted)
+    names, context = compile_context(mixture, list(leaves), hoisted, entries)
     addresses = np.zeros(_N_FUNCTIONS, dtype=np.int64)
     addresses[: len(functions)] = [
         address_of(f, s) for f, s in zip(functions, signatures, strict=True)

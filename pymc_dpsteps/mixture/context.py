@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pymc as pm
@@ -23,10 +23,12 @@ def compile_context(
     mixture: Mixture,
     leaves: Sequence[tuple[Leaves, dict[TensorVariable, Variable]]],
     hoisted: Leaves,
+    in_sweep: Collection[TensorVariable],
 ) -> tuple[tuple[str, ...], Callable[..., tuple[np.ndarray, np.ndarray]]]:
     """Compile the function that computes the item matrix and the shared vector.
 
     `leaves` are, for items and for every grouped term, subgraph -> leaf and placeholder -> source.
+    Entries of the shared vector `in_sweep` are left zero: the sweep computes them itself.
     """
     shared_sources = {leaf: source for source, leaf in hoisted.items()}
     n_rows = [mixture.n_items, *(len(term.group) for term in mixture.grouped)]
@@ -46,7 +48,8 @@ def compile_context(
         else blocks,
         axis=0,
     )
-    shared = pt.concatenate([pt.zeros(0)] + [s.astype("float64").reshape((-1,)) for s in hoisted])
+    entries = [pt.zeros(leaf.type.shape) if leaf in in_sweep else s for s, leaf in hoisted.items()]
+    shared = pt.concatenate([pt.zeros(0)] + [s.astype("float64").reshape((-1,)) for s in entries])
     inputs = [v for v in mixture.model.value_vars if v in set(ancestors([items, shared]))]
     function = pm.pytensorf.compile(
         inputs, [items, shared], mode="NUMBA" if inputs else "FAST_COMPILE"

@@ -18,6 +18,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.distributions.crp import ChineseRestaurantProcessRV
 from pymc_dpsteps.mixture.group import group_of, without_masks
+from pymc_dpsteps.mixture.hyperparameters import read_hyperparameters
 from pymc_dpsteps.mixture.lift import Lifter
 from pymc_dpsteps.mixture.prior import read_concentration, read_prior
 from pymc_dpsteps.mixture.rules import Axis, ComponentError, LiftError
@@ -130,15 +131,18 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
     )
     used = [*lifter.items, *lifter.shared, *(x for t in grouped for x in t.observations)]
     _refuse_other_uses(model, name, atoms, [*kernel_rvs, *imputed], touched, used, prior)
+    concentration = read_concentration(model, z, prior, touched)
+    others = [z, *kernel_rvs, *imputed, *concentration]
     return Mixture(
         model=model,
         allocation=z,
         n_items=n_items,
         n_components=n_components,
         prior=prior,
-        concentration=read_concentration(model, z, prior, touched),
+        concentration=concentration,
         atoms=atoms,
         kernel_names=tuple(rv.name for rv in kernel_rvs),
+        hyperparameters=read_hyperparameters(model, atom_rvs, others, touched),
         imputed=tuple(imputed),
         log_kernel=log_kernel,
         grouped=tuple(grouped),

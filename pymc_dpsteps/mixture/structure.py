@@ -134,6 +134,8 @@ class Mixture:
         Variables of the base measure G0.
     kernel_names : tuple of str
         Names of the variables whose density depends on the allocation.
+    hyperparameters : tuple of TensorVariable
+        Continuous variables on which the law of the atoms depends and nothing else does.
     imputed : tuple of TensorVariable
         Missing observations, which the model treats as variables: integrated out of the kernel,
         and to be drawn given the allocation and the atoms.
@@ -159,6 +161,7 @@ class Mixture:
     concentration: tuple[TensorVariable, ...]
     atoms: tuple[Atom, ...]
     kernel_names: tuple[str, ...]
+    hyperparameters: tuple[TensorVariable, ...]
     imputed: tuple[TensorVariable, ...]
     log_kernel: TensorVariable
     grouped: tuple[GroupedTerm, ...]
@@ -172,9 +175,9 @@ class Mixture:
         transform = self.model.rvs_to_transforms[rv]
         return x if transform is None else transform.forward(x, *rv.owner.inputs)
 
-    def owned(self, concentration: Iterable[TensorVariable], *, atoms: bool) -> set[TensorVariable]:
-        """Variables that a step on this mixture updates."""
-        owned = {self.allocation, *self.imputed, *concentration}
+    def owned(self, parameters: Iterable[TensorVariable], *, atoms: bool) -> set[TensorVariable]:
+        """Variables that a step on this mixture updates; `parameters` it chooses itself."""
+        owned = {self.allocation, *self.imputed, *parameters}
         if atoms:
             owned.update(atom.rv for atom in self.atoms)
         if self.prior.weight_rv is not None:

@@ -31,12 +31,14 @@ from pymc_dpsteps.steps.arguments import (
 )
 from pymc_dpsteps.steps.few_slots import few_slots
 from pymc_dpsteps.steps.occupancy import count
+from pymc_dpsteps.steps.packing import Packing
 from pymc_dpsteps.steps.state import allocate
 from pymc_dpsteps.steps.support import refuse_impossible_data
 from pymc_dpsteps.steps.updates import (
     draw_allocation,
     fill_pool,
     prepare,
+    share_hyperparameters,
     update_atoms,
 )
 from pymc_dpsteps.urns import Urn, urn_for
@@ -56,14 +58,16 @@ class MixtureStepState(StepMethodState):
     n_full: int
     last_weight_sum: float
     widths: NDArray[np.float64]
+    hyper_widths: NDArray[np.float64]
 
 
 class MixtureStep(BlockedStep):
     """Base of the step methods: subclasses say how a sweep reassigns the items.
 
-    The step owns the allocation, the atoms, the weights (where their law is known) and the
-    concentration. Variables it does not own, such as hyperparameters of the base measure, are
-    left to PyMC's other step methods and read anew at every iteration.
+    The step owns the allocation, the atoms, the weights (where their law is known), the
+    concentration and the hyperparameters of the base measure. Variables it does not own, such as
+    a scale that all components share, are left to PyMC's other step methods and read anew at
+    every iteration.
 
     Parameters
     ----------
@@ -80,6 +84,12 @@ class MixtureStep(BlockedStep):
         conditional on the component's other atoms, and slice-samples the rest; "slice" is
         univariate slice sampling of all in unconstrained space; None leaves them to PyMC's other
         step methods (NUTS). Atoms of empty components are drawn from G0 in any case.
+    hyperparameters : {"auto", "slice", None}, default "auto"
+        "slice" updates the hyperparameters of G0, the continuous variables that the data reach
+        through the priors of the atoms alone, by slice sampling given the atoms of occupied
+        components; those of empty ones are then redrawn. None leaves them to PyMC, whose steps
+        update them given the atoms of all K components, which mixes more slowly; "auto" is
+        "slice" where the model has such variables.
     init : {"prior", "one", "singletons"}, default "prior"
         Partition at the start of each chain: a draw from the allocation's prior, a single
         cluster, or as many clusters as there are items (or slots, if these are fewer). Atoms
@@ -123,6 +133,7 @@ class MixtureStep(BlockedStep):
         *,
         concentration: Literal["auto", "slice"] | None = "auto",
         atoms: Literal["auto", "slice"] | None = "auto",
+        hyperparameters: Literal["auto", "slice"] | None = "auto",
         init: Literal["prior", "one", "singletons"] = "prior",
         model: pm.Model | None = None,
         rng: Any = None,
@@ -130,12 +141,14 @@ class MixtureStep(BlockedStep):
     ) -> None:
         check_option("concentration", concentration, ("auto", "slice", None))
         check_option("atoms", atoms, self.atoms_options)
+        check_option("hyperparameters", hyperparameters, ("auto", "slice", None))
         check_option("init", init, ("prior", "one", "singletons"))
         if unknown := set(pymc_kwargs) - {"blocked", "initial_point", "compile_kwargs"}:
             raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(unknown))}.")
         self.model = modelcontext(model)
         self.concentration = concentration
         self.atoms = atoms
+        self.hyperparameters = hyperparameters
         self.init = init
         self.rng = get_random_generator(rng)
         self._allocation_name = named_allocation(self.model, vars)
@@ -144,7 +157,8 @@ class MixtureStep(BlockedStep):
         if self.needs_conjugate and not self._conjugacy.complete:
             raise MixtureError(self._no_pair_message())
         self._compile()
-        owned = {rv.name for rv in self._mixture.owned(self._theta, atoms=self.atoms is not None)}
+        parameters = (*self._theta, *self._hyper)
+        owned = {rv.name for rv in self._mixture.owned(parameters, atoms=self.atoms is not None)}
         self.vars = [self.model.rvs_to_values[rv] for rv in self.model.free_RVs if rv.name in owned]
         check_owned(self.model, vars, self.vars)
         self._check_support()
@@ -179,6 +193,14 @@ class MixtureStep(BlockedStep):
                 "scalar concentration parameter of its own with a prior. Use 'auto'."
             )
         self._theta: tuple[TensorVariable, ...] = () if self.concentration is None else found
+        hyper = self._mixture.hyperparameters
+        if self.hyperparameters == "slice" and not hyper:
+            raise MixtureError(
+                "hyperparameters='slice', but the priors of the atoms "
+                f"{', '.join(atom.rv.name for atom in self._mixture.atoms)} depend on no "
+                "continuous variables that nothing else depends on. Use 'auto'."
+            )
+        self._hyper: tuple[TensorVariable, ...] = () if self.hyperparameters is None else hyper
 
     def _no_pair_message(self) -> str:
         return no_pair_message(type(self).__name__, self._mixture, self._conjugacy)
@@ -189,15 +211,14 @@ class MixtureStep(BlockedStep):
             mixture,
             self._theta,
             self._conjugacy,
+            hyperparameters=self._hyper,
             collapsed=self.uses_statistics and self._conjugacy.complete,
         )
         known = mixture.prior.kind is not PriorKind.WEIGHTS
         self._urn: Urn | None = urn_for(mixture.prior.kind) if known else None
         weight_rv = mixture.prior.weight_rv
         values = mixture.model.rvs_to_values
-        self._theta_names = [values[rv].name for rv in self._theta]
-        self._weight_name = None if weight_rv is None else values[weight_rv].name
-        self._z_name = values[mixture.allocation].name
+        self._packing = Packing.of(mixture, self._theta, self._hyper)
         width = 0 if weight_rv is None else int(np.prod(values[weight_rv].type.shape))
         self._state = allocate(
             self._compiled,
@@ -206,6 +227,7 @@ class MixtureStep(BlockedStep):
             n_components=mixture.n_components,
             n_pool=self._pool_size(),
             n_theta=len(self._theta),
+            n_hyper=self._packing.n_hyper,
             n_weight_value=width,
         )
         if self.atoms == "slice":
@@ -215,13 +237,6 @@ class MixtureStep(BlockedStep):
             self.atoms is not None and self.updates_atoms,
             0 if weight_rv is None else 2 if mixture.prior.by_sticks else 1,
         )
-        self._slices: list[tuple[str, slice, tuple[int, ...]]] = []
-        start = 0
-        for atom in mixture.atoms:
-            width = int(np.prod(atom.placeholder.type.shape))
-            shape = (mixture.n_components, *atom.placeholder.type.shape)
-            self._slices.append((atom.value_var.name, slice(start, start + width), shape))
-            start += width
         if not self._compiled.context_names:
             self._set_context({})
         if mixture.imputed:
@@ -233,15 +248,18 @@ class MixtureStep(BlockedStep):
         self._state = self._state._replace(items=items, shared=shared)
 
     def _check_support(self) -> None:
-        if self._compiled.context_names:
-            self._set_context(self.model.initial_point(random_seed=0))
+        if self._compiled.context_names or self._hyper:
+            point = self.model.initial_point(random_seed=0)
+            self._set_context(point)
+            self._packing.unpack_hyperparameters(point, self._state)
         refuse_impossible_data(self._state, self._mixture)
 
     # PyMC's interface ------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         """Compiled code stays behind: `setup_chain` compiles again in another process."""
-        dropped = ("_mixture", "_impute", "_conjugacy", "_compiled", "_urn", "_state", "_theta")
+        compiled = ("_mixture", "_impute", "_conjugacy", "_compiled", "_urn", "_state")
+        dropped = (*compiled, "_theta", "_hyper")
         return {k: v for k, v in self.__dict__.items() if k not in dropped}
 
     def setup_chain(self, rng: Any, tune: int, draws: int) -> None:
@@ -261,6 +279,7 @@ class MixtureStep(BlockedStep):
         self.n_full = 0
         self.last_weight_sum = 0.0
         self.widths = np.ones(self._compiled.n_values)
+        self.hyper_widths = np.ones(len(self._state.hyper))
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Update the allocation, atoms, concentration and weights of a point.
@@ -281,48 +300,28 @@ class MixtureStep(BlockedStep):
         if not self.started:
             self._start()
         births, deaths, evaluations = self._iterate(self._rest)
-        if self.tune and self._rest[1]:
-            moved = self._state.moves > 0.0  # not where atoms are drawn
-            self.widths[moved] += 0.1 * (3.0 * self._state.moves - self.widths)[moved]
+        if self.tune:
+            if self._rest[1]:
+                _adapt(self.widths, self._state.moves)
+            _adapt(self.hyper_widths, self._state.hyper_moves)
         stats = self._stats(births, deaths, evaluations)
-        new = self._pack(point)
+        new = self._packing.pack(point, self._state)
         if self._mixture.imputed:
             new |= self._impute(self.rng, new)
         return new, [stats]
 
     def _unpack(self, point: PointType) -> None:
-        state = self._state
-        state.z[:] = point[self._z_name]
-        n_components = self._mixture.n_components
-        for name, columns, _ in self._slices:
-            state.values[:n_components, columns] = point[name].reshape(n_components, -1)
-        for t, name in enumerate(self._theta_names):
-            state.theta[t] = point[name]
-        if self._weight_name is not None:
-            state.weight_value[:] = point[self._weight_name].ravel()
+        self._packing.unpack(point, self._state)
         if self._compiled.context_names:
             self._set_context(point)
-            state = self._state
-        state.widths[:] = self.widths
-
-    def _pack(self, point: PointType) -> PointType:
-        state = self._state
-        new = {self._z_name: state.z.astype(point[self._z_name].dtype)}
-        n_components = self._mixture.n_components
-        for name, columns, shape in self._slices:
-            new[name] = state.values[:n_components, columns].reshape(shape).copy()
-        for t, name in enumerate(self._theta_names):
-            new[name] = np.array(state.theta[t])
-        if self._weight_name is not None:
-            new[self._weight_name] = state.weight_value.reshape(
-                point[self._weight_name].shape
-            ).copy()
-        return {**point, **new}
+        self._state.widths[:] = self.widths
+        self._state.hyper_widths[:] = self.hyper_widths
 
     def _start(self) -> None:
         """Dispersed start: a partition by `init`, atoms from G0, widths from its spread."""
         state, rng = self._state, self.rng
         self.started = True
+        share_hyperparameters(state)
         n_items, n_components = len(state.z), len(state.counts)
         fill_pool(rng, state)
         pool = state.values[n_components:]
@@ -367,7 +366,7 @@ class MixtureStep(BlockedStep):
         if draws < 1:
             return None
         full, last_weight = self.n_full / draws, self.last_weight_sum / draws
-        return few_slots(self._mixture, self._z_name, full, last_weight)
+        return few_slots(self._mixture, self._packing.allocation, full, last_weight)
 
     @staticmethod
     def _progressbar_config(n_chains: int = 1) -> tuple[list[Any], dict[str, list[int]]]:
@@ -385,3 +384,9 @@ class MixtureStep(BlockedStep):
             return {"n_clusters": step_stats["n_clusters"]}
 
         return (update_stats,)
+
+
+def _adapt(widths: NDArray[np.float64], moves: NDArray[np.float64]) -> None:
+    """Let the widths of slice samplers follow three times the mean move."""
+    moved = moves > 0.0  # not what is drawn
+    widths[moved] += 0.1 * (3.0 * moves - widths)[moved]

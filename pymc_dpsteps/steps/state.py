@@ -52,6 +52,10 @@ class State(NamedTuple):
     scratch : (1, C) float64
     widths, moves : (Q,) float64
         Initial widths of the slice sampler per coordinate, and the mean move of the last sweep.
+    hyper : (H,) float64
+        Values, in value space, of the hyperparameters of G0 that the step updates.
+    hyper_widths, hyper_moves : (H,) float64
+        As `widths` and `moves`.
     sliced : (at most Q,) int64
         Columns of `values` that are slice-sampled; the others are drawn by conjugate blocks.
     stats : (K + 2, S) float64
@@ -60,7 +64,7 @@ class State(NamedTuple):
         Log marginal likelihood of each row of `stats`.
     datum : (D,) float64
         Scratch for what one item adds to the statistics.
-    model, urn : (11,) and (5,) int64
+    model, urn : (12,) and (5,) int64
         Addresses of the compiled functions.
     """
 
@@ -86,6 +90,9 @@ class State(NamedTuple):
     scratch: np.ndarray
     widths: np.ndarray
     moves: np.ndarray
+    hyper: np.ndarray
+    hyper_widths: np.ndarray
+    hyper_moves: np.ndarray
     sliced: np.ndarray
     stats: np.ndarray
     log_marginals: np.ndarray
@@ -102,6 +109,7 @@ def allocate(
     n_components: int,
     n_pool: int,
     n_theta: int,
+    n_hyper: int,
     n_weight_value: int,
 ) -> State:
     """Allocate the state of one chain; items and shared are filled in later."""
@@ -129,6 +137,9 @@ def allocate(
         scratch=np.zeros((1, mixture.n_columns)),
         widths=np.ones(mixture.n_values),
         moves=np.zeros(mixture.n_values),
+        hyper=np.zeros(n_hyper),
+        hyper_widths=np.ones(n_hyper),
+        hyper_moves=np.zeros(n_hyper),
         sliced=mixture.sliced,
         stats=np.zeros((n_components + 2, mixture.n_stats)),
         log_marginals=np.zeros(n_components + 2),
@@ -145,6 +156,7 @@ _DRAW_BASE = types.FunctionType(codegen.DRAW_BASE)
 _CONCENTRATION = types.FunctionType(codegen.CONCENTRATION)
 _WEIGHTS = types.FunctionType(codegen.WEIGHTS)
 _DRAW_ATOMS = types.FunctionType(codegen_blocks.DRAW_ATOMS)
+_HYPERPARAMETERS = types.FunctionType(codegen.HYPERPARAMETERS)
 _UPDATE = types.FunctionType(codegen_blocks.UPDATE)
 _LOG_MARGINAL = types.FunctionType(codegen_blocks.LOG_MARGINAL)
 _DRAW_POSTERIOR = types.FunctionType(codegen_blocks.DRAW_POSTERIOR)
@@ -204,21 +216,27 @@ def draw_atoms_of(state: State) -> Any:
 
 
 @njit
+def hyperparameters_of(state: State) -> Any:
+    """Log density of the hyperparameters given atoms, and the entries of shared they change."""
+    return function_at(state.model[8], _HYPERPARAMETERS)
+
+
+@njit
 def update_of(state: State) -> Any:
     """Change of a cluster's statistics by one item."""
-    return function_at(state.model[8], _UPDATE)
+    return function_at(state.model[9], _UPDATE)
 
 
 @njit
 def log_marginal_of(state: State) -> Any:
     """Log marginal likelihood of a cluster from its statistics."""
-    return function_at(state.model[9], _LOG_MARGINAL)
+    return function_at(state.model[10], _LOG_MARGINAL)
 
 
 @njit
 def draw_posterior_of(state: State) -> Any:
     """Draw of a component's atoms given its statistics."""
-    return function_at(state.model[10], _DRAW_POSTERIOR)
+    return function_at(state.model[11], _DRAW_POSTERIOR)
 
 
 @njit

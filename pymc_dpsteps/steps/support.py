@@ -6,7 +6,7 @@ import numpy as np
 
 from pymc_dpsteps.mixture.structure import Mixture, MixtureError
 from pymc_dpsteps.steps.state import State
-from pymc_dpsteps.steps.updates import fill_pool, mark_possible
+from pymc_dpsteps.steps.updates import fill_pool, mark_possible, share_hyperparameters
 
 __all__ = ["refuse_impossible_data"]
 
@@ -19,7 +19,7 @@ def refuse_impossible_data(state: State, mixture: Mixture) -> None:
     Parameters
     ----------
     state : State
-        State whose items and shared entries are filled in.
+        State whose items, shared entries and hyperparameters are filled in.
     mixture : Mixture
         The model.
 
@@ -29,6 +29,7 @@ def refuse_impossible_data(state: State, mixture: Mixture) -> None:
         Naming the items, or the atoms if these cannot be drawn.
     """
     rng = np.random.default_rng(0)
+    share_hyperparameters(state)
     possible = np.zeros(len(state.z), dtype=bool)
     for _ in range(-(-_DRAWS // (len(state.values) - len(state.counts)))):
         try:

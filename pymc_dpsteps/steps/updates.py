@@ -1,8 +1,9 @@
 """Updates that all algorithms share: each leaves the posterior given the rest invariant.
 
-Order within a step: allocation (the algorithm's own), label swaps, atoms, concentration, weights.
-Swaps and the concentration have the weights integrated out, which is exact because the weights
-are redrawn given the allocation right after.
+Order within a step: allocation (the algorithm's own), label swaps, atoms of occupied slots,
+hyperparameters of G0, atoms of empty slots, concentration, weights. Swaps and the concentration
+have the weights integrated out, and the hyperparameters the atoms of empty slots, which is exact
+because what is integrated out is redrawn from its conditional law right after.
 """
 
 import numpy as np
@@ -18,6 +19,7 @@ from pymc_dpsteps.steps.state import (
     draw_atoms_of,
     draw_base_of,
     draw_weights_of,
+    hyperparameters_of,
     kernel_of,
     log_posterior_of,
     log_prob_of,
@@ -25,6 +27,8 @@ from pymc_dpsteps.steps.state import (
     weight_value_of,
 )
 
+# What a slice sampler moves.
+_ATOMS, _CONCENTRATION, _HYPERPARAMETERS = 0, 1, 2
 _MAX_STEPS_OUT = 1000
 _TINY = np.finfo(np.float64).tiny
 _ALMOST_ONE = 1.0 - 2.0**-53
@@ -34,8 +38,15 @@ _ALMOST_ONE = 1.0 - 2.0**-53
 def prepare(state: State) -> None:
     """Bring everything derived up to date with a point that other steps may have changed."""
     count(state)
+    share_hyperparameters(state)
     concentration_of(state)(state.theta, state.shared, state.parameters)
     derive_of(state)(state.values, 0, len(state.counts), state.shared, state.columns)
+
+
+@njit
+def share_hyperparameters(state: State) -> None:
+    """Fill the entries of the shared vector that depend on hyperparameters of the step."""
+    hyperparameters_of(state)(state.hyper, state.active, 0, state.values, state.shared)
 
 
 @njit
@@ -119,15 +130,19 @@ def group(state: State) -> None:
 
 
 @njit_inline
-def _log_target(x: np.ndarray, members: np.ndarray, state: State) -> float:
-    """Log density of one component's atoms given its members or, with none, of theta given z.
+def _log_target(x: np.ndarray, target: int, members: np.ndarray, state: State) -> float:
+    """Log density of what is sampled, up to a constant.
 
-    A branch, and not a function argument: numba cannot cache a function that is passed one.
+    Of one component's atoms given its members; of theta given z; or of the hyperparameters given
+    the atoms of the rows `members`. A branch, and not a function argument: numba cannot cache a
+    function that is passed one.
     """
-    if len(members) > 0:
+    if target == _ATOMS:
         return log_posterior_of(state)(
             x, members, len(members), state.items, state.shared, state.scratch
         )
+    if target == _HYPERPARAMETERS:
+        return hyperparameters_of(state)(x, members, len(members), state.values, state.shared)
     log_prior = concentration_of(state)(x, state.shared, state.parameters)
     if not log_prior > -np.inf:
         return -np.inf
@@ -142,6 +157,7 @@ def slice_coordinate(
     q: int,
     width: float,
     current: float,
+    target: int,
     members: np.ndarray,
     state: State,
 ) -> tuple[float, int]:
@@ -160,7 +176,7 @@ def slice_coordinate(
     x[q] = left
     while steps_left > 0:
         evaluations += 1
-        if _log_target(x, members, state) <= level:
+        if _log_target(x, target, members, state) <= level:
             break
         x[q] -= width
         steps_left -= 1
@@ -168,14 +184,14 @@ def slice_coordinate(
     x[q] = right
     while steps_right > 0:
         evaluations += 1
-        if _log_target(x, members, state) <= level:
+        if _log_target(x, target, members, state) <= level:
             break
         x[q] += width
         steps_right -= 1
     right = x[q]
     while True:
         x[q] = left + (right - left) * rng.random()
-        current = _log_target(x, members, state)
+        current = _log_target(x, target, members, state)
         evaluations += 1
         if current > level or x[q] == old:
             return current, evaluations
@@ -206,13 +222,13 @@ def update_row(rng: np.random.Generator, row: int, members: np.ndarray, state: S
             state.datum,
         )
     if len(state.sliced) > 0:
-        current = _log_target(x, members, state)
+        current = _log_target(x, _ATOMS, members, state)
         evaluations += 1
         if current > -np.inf:
             for q in state.sliced:
                 old = x[q]
                 current, cost = slice_coordinate(
-                    rng, x, q, state.widths[q], current, members, state
+                    rng, x, q, state.widths[q], current, _ATOMS, members, state
                 )
                 evaluations += cost
                 state.moves[q] += abs(x[q] - old) / state.n_active[0]
@@ -231,6 +247,35 @@ def update_atoms(rng: np.random.Generator, state: State) -> int:
         evaluations += update_row(
             rng, k, state.members[state.starts[k] : state.starts[k + 1]], state
         )
+    return evaluations
+
+
+@njit
+def update_hyperparameters(rng: np.random.Generator, state: State) -> int:
+    """Slice sampling of the hyperparameters of G0 given the atoms of occupied slots.
+
+    Those of empty slots are integrated out, and must be redrawn right after. Leaves the shared
+    vector at the new values. Returns the number of density evaluations.
+    """
+    occupied = state.active[: state.n_active[0]]
+    evaluations = 1
+    current = _log_target(state.hyper, _HYPERPARAMETERS, occupied, state)
+    if not current > -np.inf:
+        return evaluations
+    for h in range(len(state.hyper)):
+        old = state.hyper[h]
+        current, cost = slice_coordinate(
+            rng,
+            state.hyper,
+            h,
+            state.hyper_widths[h],
+            current,
+            _HYPERPARAMETERS,
+            occupied,
+            state,
+        )
+        evaluations += cost
+        state.hyper_moves[h] = abs(state.hyper[h] - old)
     return evaluations
 
 
@@ -256,11 +301,13 @@ def update_concentration(rng: np.random.Generator, state: State) -> int:
     """
     evaluations = 1
     nobody = state.members[:0]
-    current = _log_target(state.theta, nobody, state)
+    current = _log_target(state.theta, _CONCENTRATION, nobody, state)
     if not current > -np.inf:
         return evaluations
     for t in range(len(state.theta)):
-        current, cost = slice_coordinate(rng, state.theta, t, 1.0, current, nobody, state)
+        current, cost = slice_coordinate(
+            rng, state.theta, t, 1.0, current, _CONCENTRATION, nobody, state
+        )
         evaluations += cost
     return evaluations
 
@@ -321,6 +368,8 @@ def update_rest(
         swap_labels(rng, state)
     if slice_atoms:
         evaluations += update_atoms(rng, state)
+    if len(state.hyper) > 0:
+        evaluations += update_hyperparameters(rng, state)
     redraw_empty(rng, state)
     if len(state.theta) > 0:
         evaluations += update_concentration(rng, state)

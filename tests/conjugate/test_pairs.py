@@ -59,11 +59,11 @@ class Case:
         found = np.zeros(self.compiled.n_stats) if statistics is None else statistics
         datum = np.zeros(self.compiled.n_datum)
         for i in members:
-            self.compiled.functions[8](found, i, sign, self.items, self.shared, datum)
+            self.compiled.functions[9](found, i, sign, self.items, self.shared, datum)
         return found
 
     def log_marginal(self, members):
-        return self.compiled.functions[9](self.statistics(members), self.shared)
+        return self.compiled.functions[10](self.statistics(members), self.shared)
 
     def draw(self, rng, members, n, by_scan=False):
         """Draws of the atoms in value space: from the statistics, or by a scan of the blocks."""
@@ -77,7 +77,7 @@ class Case:
                     rng, row, members, len(members), self.items, self.shared, scratch, datum
                 )
             else:
-                self.compiled.functions[10](rng, found, self.shared, row)
+                self.compiled.functions[11](rng, found, self.shared, row)
         return values
 
     @property
@@ -391,7 +391,7 @@ def test_statistics_of_sets_follow_from_one_another(name):
     for smaller, larger in pairwise([[], [4], [4, 0], [4, 0, 3, 1]]):
         found = case.statistics(sorted(larger))
         case.statistics([i for i in larger if i not in smaller], found, sign=-1.0)
-        marginal = case.compiled.functions[9](found, case.shared)
+        marginal = case.compiled.functions[10](found, case.shared)
         assert marginal == pytest.approx(case.log_marginal(smaller), rel=1e-11, abs=1e-11)
 
 
