@@ -20,33 +20,25 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.numba.dispatch.basic import numba_funcify_ensure_cache
 from pytensor.scalar import get_scalar_type
-from pytensor.tensor.random.type import RandomGeneratorType
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_dpsteps.jit import compile_source
+from pymc_dpsteps.jit import compile_source, source_key
+from pymc_dpsteps.linalg import squared_distance
+from pymc_dpsteps.mixture.distances import Distance
+from pymc_dpsteps.mixture.small_matrices import small_matrix_mode
 
 __all__ = [
-    "CONCENTRATION",
     "DERIVE",
-    "DRAW_BASE",
-    "HYPERPARAMETERS",
     "KERNEL",
     "LOG_POSTERIOR",
-    "WEIGHTS",
-    "WEIGHT_VALUE",
     "Compiled",
     "KernelPart",
     "Layout",
-    "compile_concentration",
     "compile_derive",
-    "compile_draw_base",
-    "compile_hyperparameters",
     "compile_kernel",
     "compile_log_posterior",
-    "compile_vector",
     "funcify",
-    "read_all",
-    "with_generators",
+    "join_keys",
     "write_values",
 ]
 
@@ -59,17 +51,6 @@ LOG_POSTERIOR = float64(_ROW, int64[::1], int64, _MATRIX, _ROW, _MATRIX)
 """``log_posterior(value, members, n, items, shared, scratch)``: log g0 plus log F of members."""
 DERIVE = types.void(_MATRIX, int64, int64, _ROW, _MATRIX)
 """``derive(values, first, last, shared, columns)``: component columns of rows first..last-1."""
-DRAW_BASE = types.void(types.npy_rng, _ROW, _MATRIX, int64)
-"""``draw_base(rng, shared, values, first)``: K draws from G0 into rows first, first+1, …"""
-CONCENTRATION = float64(_ROW, _ROW, _MATRIX)
-"""``concentration(theta, shared, parameters)``: fills the urn's parameters, returns log prior."""
-HYPERPARAMETERS = float64(_ROW, int64[::1], int64, _MATRIX, _ROW)
-"""``hyperparameters(h, rows, n, values, shared)``: fills the entries of shared that depend on h,
-returns log p(h) plus log g0 of rows[:n]."""
-WEIGHTS = types.void(_ROW, _ROW, _ROW)
-"""``weights(weight_value, shared, out)``: the K weights."""
-WEIGHT_VALUE = types.void(_ROW, _ROW, _ROW)
-"""``weight_value(weight_rv, shared, out)``: value of the weight variable in value space."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +75,23 @@ class Layout:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A graph as a numba function, and the key of PyTensor's disk cache for it."""
+    """A graph as a numba function, and the key of PyTensor's disk cache for it.
+
+    The function takes `leaves`, those of its leaves that the graph depends on.
+    """
 
     function: Any
     key: str | None
+    leaves: tuple[TensorVariable, ...]
+
+    def arguments(self, **rows: Layout) -> str:
+        """Source code that reads the leaves from packed vectors of the given names."""
+        return ", ".join(
+            layout.read(row, leaf)
+            for leaf in self.leaves
+            for row, layout in rows.items()
+            if leaf in layout.leaves
+        )
 
 
 def funcify(
@@ -106,12 +100,19 @@ def funcify(
     generators: Sequence[Variable] = (),
 ) -> Compiled:
     """Rewrite for numba; generators come first among the arguments and are advanced in place."""
+    used = set(ancestors(outputs))
+    leaves = tuple(leaf for leaf in leaves if leaf in used)
     inputs, graphs = _scalars(leaves, outputs)
     mutable = [In(g, mutable=True, borrow=True) for g in generators]
     function = pm.pytensorf.compile(
-        [*mutable, *inputs], graphs, mode="NUMBA", on_unused_input="ignore", random_seed=False
+        [*mutable, *inputs],
+        graphs,
+        mode=small_matrix_mode(),
+        on_unused_input="ignore",
+        random_seed=False,
     )
-    return Compiled(*numba_funcify_ensure_cache(function.maker.fgraph))
+    jitted, key = numba_funcify_ensure_cache(function.maker.fgraph)
+    return Compiled(jitted, key, leaves)
 
 
 def _scalars(
@@ -156,13 +157,6 @@ def write_values(row: str, layout: Layout, leaves: Sequence[TensorVariable], ind
     return "\n".join(" " * indent + line for line in lines)
 
 
-def read_all(**rows: Layout) -> str:
-    """Arguments of a compiled graph: all leaves of each packed row, in order."""
-    return ", ".join(
-        layout.read(row, leaf) for row, layout in rows.items() for leaf in layout.leaves
-    )
-
-
 @dataclass(frozen=True)
 class KernelPart:
     """Compiled function of one row of data, such as its log density under a component.
@@ -170,17 +164,20 @@ class KernelPart:
     Attributes
     ----------
     compiled : Compiled
-        Function of the row first, then of what else it depends on.
+        Function of leaves of the row, of what else it depends on, and of the distances.
     row : Layout
         What it reads of the row.
     range_at : int or None
         None where the row is the item's own; else the column of the item's row that holds the
         first of its rows of observations, the next column holding the end of them.
+    distances : tuple of Distance
+        Squared distances that it takes as scalars; they are computed from leaves.
     """
 
     compiled: Compiled
     row: Layout
     range_at: int | None
+    distances: tuple[Distance, ...] = ()
 
     def over_rows(self, lines: Sequence[str]) -> list[str]:
         """Source code that does `lines` for every ``row`` of ``item``."""
@@ -196,12 +193,40 @@ def _add_log_kernel(
     """Source code that adds log F of ``item`` under ``column`` to ``total``."""
     lines = []
     for p, part in enumerate(parts):
-        call = f"total += kernel_{p}({read_all(row=part.row, column=columns, shared=shared)})[0]"
-        lines += part.over_rows([call])
+        rows = {"row": part.row, "column": columns, "shared": shared}
+        distance = Layout.of(d.placeholder for d in part.distances)
+        call = part.compiled.arguments(distance=distance, **rows)
+        computed = "".join(f"{_distance(d, rows)}, " for d in part.distances)
+        lines += part.over_rows([f"distance = ({computed})", f"total += kernel_{p}({call})[0]"])
     return "\n".join(" " * indent + line for line in lines)
 
 
-def _join_keys(compiled: Iterable[Compiled]) -> str | None:
+def _distance(distance: Distance, rows: dict[str, Layout]) -> str:
+    """Source code that computes a squared distance where its leaves lie."""
+    places = [
+        f"{row}, {layout.offsets[layout.leaves.index(leaf)]}"
+        for leaf in distance.graphs
+        for row, layout in rows.items()
+        if leaf in layout.leaves
+    ]
+    d = distance.x.type.shape[0]
+    return f"squared_distance({d}, {', '.join(places)})"
+
+
+def _kernel_names(parts: Sequence[KernelPart]) -> dict[str, Any]:
+    """What the source of the kernel calls."""
+    compiled = {f"kernel_{p}": part.compiled.function for p, part in enumerate(parts)}
+    return {**compiled, "squared_distance": squared_distance}
+
+
+def _kernel_key(parts: Sequence[KernelPart], *others: Compiled) -> str | None:
+    """What is behind the names of a source that computes the kernel, for the disk cache."""
+    key = join_keys([*(part.compiled for part in parts), *others])
+    return None if key is None else f"{key}:{source_key(squared_distance.py_func.__module__)}"
+
+
+def join_keys(compiled: Iterable[Compiled]) -> str | None:
+    """Key of several graphs, or None where one of them cannot be cached."""
     keys = [c.key for c in compiled]
     return None if None in keys else ":".join(str(key) for key in keys)
 
@@ -217,8 +242,7 @@ def kernel(i, rows, n, items, columns, shared, out):
 {_add_log_kernel(parts, columns, shared, indent=8)}
         out[j] = total
 """
-    names = {f"kernel_{p}": part.compiled.function for p, part in enumerate(parts)}
-    return compile_source(source, "kernel", names, KERNEL, _join_keys(p.compiled for p in parts))
+    return compile_source(source, "kernel", _kernel_names(parts), KERNEL, _kernel_key(parts))
 
 
 def compile_derive(
@@ -231,7 +255,7 @@ def derive(values, first, last, shared, columns):
     for k in range(first, last):
         value = values[k]
         column = columns[k]
-        result = function({read_all(value=values, shared=shared)})
+        result = function({compiled.arguments(value=values, shared=shared)})
 {write_values("column", columns, columns.leaves, indent=8)}
 """
     names = {"function": compiled.function, "np": np}
@@ -249,7 +273,7 @@ def compile_log_posterior(
     prior = funcify((*values.leaves, *shared.leaves), row_graphs)
     source = f"""
 def log_posterior(value, members, n, items, shared, scratch):
-    result = prior({read_all(value=values, shared=shared)})
+    result = prior({prior.arguments(value=values, shared=shared)})
     total = result[{len(row_graphs) - 1}]
     if not total > -np.inf:
         return -np.inf
@@ -260,104 +284,6 @@ def log_posterior(value, members, n, items, shared, scratch):
 {_add_log_kernel(parts, columns, shared, indent=8)}
     return total if total == total else -np.inf
 """
-    names = {f"kernel_{p}": part.compiled.function for p, part in enumerate(parts)}
-    names |= {"prior": prior.function, "np": np}
-    key = _join_keys([prior, *(part.compiled for part in parts)])
+    names = {**_kernel_names(parts), "prior": prior.function, "np": np}
+    key = _kernel_key(parts, prior)
     return compile_source(source, "log_posterior", names, LOG_POSTERIOR, key)
-
-
-def with_generators(
-    draws: Sequence[Variable],
-) -> tuple[list[Variable], list[TensorVariable]]:
-    """Make the generators behind random draws inputs of their graphs."""
-    found = [
-        v
-        for v in ancestors(list(draws))
-        if v.owner is None and isinstance(v.type, RandomGeneratorType)
-    ]
-    generators = [g.type(name=f"rng_{j}") for j, g in enumerate(found)]
-    return generators, clone_replace(list(draws), dict(zip(found, generators, strict=True)))
-
-
-def compile_draw_base(
-    draws: Sequence[Variable],
-    hyper_leaves: Sequence[TensorVariable],
-    n_components: int,
-    values: Layout,
-    shared: Layout,
-) -> Any:
-    """Compile K draws from G0 into rows of atoms (DRAW_BASE)."""
-    generators, draws = with_generators(draws)
-    compiled = funcify(hyper_leaves, draws, generators)
-    arguments = ", ".join(
-        ["rng"] * len(generators) + [shared.read("shared", leaf) for leaf in hyper_leaves]
-    )
-    widths = [prod(leaf.type.shape) for leaf in values.leaves]
-    writes = "\n".join(
-        f"    values[first:first + {n_components}, {offset}:{offset + width}] = "
-        f"np.ascontiguousarray(result[{j}]).reshape(({n_components}, {width}))"
-        for j, (width, offset) in enumerate(zip(widths, values.offsets, strict=True))
-    )
-    source = f"""
-def draw_base(rng, shared, values, first):
-    result = function({arguments})
-{writes}
-"""
-    names = {"function": compiled.function, "np": np}
-    return compile_source(source, "draw_base", names, DRAW_BASE, compiled.key)
-
-
-def compile_concentration(
-    log_prior: Variable, parameters: Variable, theta: Sequence[TensorVariable], shared: Layout
-) -> Any:
-    """Compile log prior of the concentration and the urn's parameters (CONCENTRATION)."""
-    compiled = funcify((*theta, *shared.leaves), [log_prior, parameters])
-    source = f"""
-def concentration(theta, shared, parameters):
-    result = function({read_all(theta=Layout.of(theta), shared=shared)})
-    parameters[:, :] = result[1]
-    return result[0] if result[0] == result[0] else -np.inf
-"""
-    names = {"function": compiled.function, "np": np}
-    return compile_source(source, "concentration", names, CONCENTRATION, compiled.key)
-
-
-def compile_hyperparameters(
-    log_prior: Variable,
-    leaves: Sequence[TensorVariable],
-    entries: dict[TensorVariable, TensorVariable],
-    log_base: Variable,
-    values: Layout,
-    shared: Layout,
-) -> Any:
-    """Compile log p(h) plus log g0 of rows of atoms given h (HYPERPARAMETERS)."""
-    h = Layout.of(leaves)
-    derived = funcify((*h.leaves, *shared.leaves), [*entries.values(), log_prior])
-    base = funcify((*values.leaves, *shared.leaves), [log_base])
-    source = f"""
-def hyperparameters(h, rows, n, values, shared):
-    result = derived({read_all(h=h, shared=shared)})
-    total = result[{len(entries)}]
-{write_values("shared", shared, list(entries), indent=4)}
-    if not total > -np.inf:
-        return -np.inf
-    for j in range(n):
-        value = values[rows[j]]
-        total += base({read_all(value=values, shared=shared)})[0]
-    return total if total == total else -np.inf
-"""
-    names = {"derived": derived.function, "base": base.function, "np": np}
-    key = _join_keys([derived, base])
-    return compile_source(source, "hyperparameters", names, HYPERPARAMETERS, key)
-
-
-def compile_vector(
-    graph: Variable, name: str, leaves: Sequence[TensorVariable], shared: Layout
-) -> Any:
-    """Compile a vector computed from another and from shared entries (WEIGHTS, WEIGHT_VALUE)."""
-    compiled = funcify((*leaves, *shared.leaves), [graph])
-    source = f"""
-def {name}(row, shared, out):
-    out[:] = function({read_all(row=Layout.of(leaves), shared=shared)})[0]
-"""
-    return compile_source(source, name, {"function": compiled.function}, WEIGHTS, compiled.key)

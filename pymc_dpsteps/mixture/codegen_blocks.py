@@ -15,7 +15,6 @@ from pymc_dpsteps.mixture.codegen import (
     Compiled,
     KernelPart,
     Layout,
-    read_all,
     write_values,
 )
 from pymc_dpsteps.mixture.structure import Block
@@ -113,7 +112,8 @@ def _hyper(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> str:
     """Source code of the prior's parameters of all copies."""
     if b.hyper_leaf is not None:
         return shared.read("shared", b.hyper_leaf)
-    return f"hyper_{j}({read_all(value=values, shared=shared)})[0]"
+    assert b.hyper is not None
+    return f"hyper_{j}({b.hyper.arguments(value=values, shared=shared)})[0]"
 
 
 def _update(j: int, b: LaidOutBlock, sign: str, indent: int, **given: Layout) -> str:
@@ -122,7 +122,7 @@ def _update(j: int, b: LaidOutBlock, sign: str, indent: int, **given: Layout) ->
     lines = []
     for p, part in enumerate(b.data):
         n = len(block.data[p].graphs)
-        change = [f"result = data_{j}_{p}({read_all(row=part.row, **given)})"]
+        change = [f"result = data_{j}_{p}({part.compiled.arguments(row=part.row, **given)})"]
         change += [f"datum[{q}] = result[{q}]" for q in range(n)]
         change += [
             f"for t in range({n // (block.n_datum * block.copies)}):",
@@ -146,7 +146,7 @@ def _draw(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> str:
         f"    draw_{j}(rng, {block.d}, {_stats(b, 'c')}, "
         f"hyper[c * {n_hyper}:(c + 1) * {n_hyper}], "
         f"natural[c * {n_natural}:(c + 1) * {n_natural}])",
-        f"result = values_{j}({read_all(natural=natural, shared=shared)})",
+        f"result = values_{j}({b.values.arguments(natural=natural, shared=shared)})",
     ]
     source = "\n".join("    " + line for line in lines)
     rows = [atom.placeholder for atom in block.atoms]

@@ -18,8 +18,7 @@ Packed state, the same for every model:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,13 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.jit import address_of
-from pymc_dpsteps.mixture import codegen, codegen_blocks
+from pymc_dpsteps.mixture import codegen, codegen_blocks, codegen_priors
 from pymc_dpsteps.mixture.codegen import KernelPart, Layout
 from pymc_dpsteps.mixture.codegen_blocks import LaidOutBlock
 from pymc_dpsteps.mixture.context import compile_context
-from pymc_dpsteps.mixture.cut import Leaves, cut, hoist
+from pymc_dpsteps.mixture.cut import Leaves, hoist
 from pymc_dpsteps.mixture.hyperparameters import hyperparameter_graphs
+from pymc_dpsteps.mixture.pieces import Pieces, cut_mixture
 from pymc_dpsteps.mixture.structure import Block, Conjugacy, Mixture
 
 __all__ = ["CompiledMixture", "compile_mixture"]
@@ -109,90 +109,59 @@ def compile_mixture(
     CompiledMixture
     """
     hoisted: Leaves = {**mixture.shared, **conjugacy.shared}
-    sources = {**mixture.items, **conjugacy.items}
-    item_sources = {leaf: source for source, leaf in sources.items()}
+    pieces = cut_mixture(mixture, conjugacy, hoisted)
     atom_rows = [atom.placeholder for atom in mixture.atoms]
-
-    # Kernel: cut off what is shared, then what is the component's, then what is the item's.
-    row_sources = [
-        {leaf: source for d in (term.observations, extra) for source, leaf in d.items()}
-        for term, extra in zip(mixture.grouped, conjugacy.observations, strict=True)
-    ]
-    in_groups = {leaf for leaves in row_sources for leaf in leaves}
-    varying = {*item_sources, *in_groups, *atom_rows}
-    graphs = [mixture.log_kernel, *(term.log_kernel for term in mixture.grouped)]
-    *kernels, log_base = hoist([*graphs, mixture.log_base], varying, hoisted)
-    blocks = _hoist_blocks(conjugacy.blocks, varying, hoisted)
-    shared_leaves = set(hoisted.values())
-    component_leaves: Leaves = {}
-    item_leaves: Leaves = {}
-    kernels = cut(kernels, {*item_sources, *in_groups}, component_leaves, keep=shared_leaves)
-    in_columns = set(component_leaves.values())
-    (kernel,) = cut(kernels[:1], in_columns, item_leaves, keep=shared_leaves)
-    row_leaves: list[Leaves] = [{} for _ in mixture.grouped]
-    grouped = [
-        cut([graph], in_columns, leaves, keep=shared_leaves)[0]
-        for graph, leaves in zip(kernels[1:], row_leaves, strict=True)
-    ]
-    data = [
-        [
-            cut(
-                d.graphs,
-                set(atom_rows),
-                item_leaves if d.group is None else row_leaves[d.group],
-                keep=shared_leaves,
-            )
-            for d in block.data
-        ]
-        for block in blocks
-    ]
-
     draws, hyper_leaves = _base_draws(mixture, hoisted)
     theta, log_prior, parameters = _concentration_graphs(mixture, concentration, hoisted)
     weights_leaf, weights = _weights_graph(mixture, hoisted)
     h, log_prior_h, entries = hyperparameter_graphs(mixture, hyperparameters, hoisted)
 
     shared = Layout.of(hoisted.values())
-    items = Layout.of(item_leaves.values())
-    columns = Layout.of(component_leaves.values())
+    columns = Layout.of(pieces.component.values())
     values = Layout.of(atom_rows)
-    rows = [Layout.of(leaves.values()) for leaves in row_leaves]
+    items, *rows = [Layout.of(leaves.values()) for leaves in pieces.rows]
     parts = [
         KernelPart(
-            codegen.funcify((*row.leaves, *columns.leaves, *shared.leaves), [graph]), row, at
-        )
-        for graph, row, at in [
-            (kernel, items, None),
-            *(
-                (g, row, items.width + 2 * j)
-                for j, (g, row) in enumerate(zip(grouped, rows, strict=True))
+            codegen.funcify(
+                (
+                    *(d.placeholder for d in kernel.distances),
+                    *row.leaves,
+                    *columns.leaves,
+                    *shared.leaves,
+                ),
+                [kernel.graph],
             ),
-        ]
+            row,
+            None if j == 0 else items.width + 2 * (j - 1),
+            kernel.distances,
+        )
+        for j, (kernel, row) in enumerate(zip(pieces.kernels, [items, *rows], strict=True))
     ]
-    row_graphs = [*component_leaves, log_base]
-    laid_out = _lay_out(blocks, data, hoisted, items, rows, values, shared)
+    log_base = pieces.log_base
+    row_graphs = [*pieces.component, log_base]
+    laid_out = _lay_out(pieces, hoisted, items, rows, values, shared)
 
     functions: tuple[Any, ...] = (
         codegen.compile_kernel(parts, columns, shared),
         codegen.compile_log_posterior(parts, row_graphs, columns, values, shared),
         codegen.compile_derive(row_graphs[:-1], columns, values, shared),
-        codegen.compile_draw_base(draws, hyper_leaves, mixture.n_components, values, shared),
-        codegen.compile_concentration(log_prior, parameters, theta, shared),
-        codegen.compile_vector(weights, "weights", weights_leaf, shared),
-        codegen.compile_vector(*_weight_value_graph(mixture), shared=shared),
+        codegen_priors.compile_draw_base(draws, hyper_leaves, mixture.n_components, values, shared),
+        codegen_priors.compile_concentration(log_prior, parameters, theta, shared),
+        codegen_priors.compile_vector(weights, "weights", weights_leaf, shared),
+        codegen_priors.compile_vector(*_weight_value_graph(mixture), shared=shared),
         codegen_blocks.compile_draw_atoms(laid_out, values, shared),
-        codegen.compile_hyperparameters(log_prior_h, h, entries, log_base, values, shared),
+        codegen_priors.compile_hyperparameters(log_prior_h, h, entries, log_base, values, shared),
     )
     signatures: tuple[Any, ...] = (
         codegen.KERNEL,
         codegen.LOG_POSTERIOR,
         codegen.DERIVE,
-        codegen.DRAW_BASE,
-        codegen.CONCENTRATION,
-        codegen.WEIGHTS,
-        codegen.WEIGHT_VALUE,
+        codegen_priors.DRAW_BASE,
+        codegen_priors.CONCENTRATION,
+        codegen_priors.WEIGHTS,
+        codegen_priors.WEIGHT_VALUE,
         codegen_blocks.DRAW_ATOMS,
-        codegen.HYPERPARAMETERS,
+        codegen_priors.HYPERPARAMETERS,
     )
     if collapsed:
         functions += (
@@ -205,8 +174,7 @@ def compile_mixture(
             codegen_blocks.LOG_MARGINAL,
             codegen_blocks.DRAW_POSTERIOR,
         )
-    leaves = zip([item_leaves, *row_leaves], [item_sources, *row_sources], strict=True)
-    names, context = compile_context(mixture, list(leaves), hoisted, entries)
+    names, context = compile_context(mixture, pieces, hoisted, entries)
     addresses = np.zeros(_N_FUNCTIONS, dtype=np.int64)
     addresses[: len(functions)] = [
         address_of(f, s) for f, s in zip(functions, signatures, strict=True)
@@ -225,24 +193,8 @@ def compile_mixture(
     )
 
 
-def _hoist_blocks(blocks: Sequence[Block], varying: set[Variable], hoisted: Leaves) -> list[Block]:
-    """Cut off what is shared; a prior that depends on nothing else is an entry of its own."""
-    result = []
-    for block in blocks:
-        graphs = [g for d in block.data for g in d.graphs] + [*block.values, block.hyper]
-        *graphs, hyper = hoist(graphs, varying | {block.natural}, hoisted)
-        rest = iter(graphs)
-        data = tuple(replace(d, graphs=tuple(islice(rest, len(d.graphs)))) for d in block.data)
-        if not block.given and hyper not in set(hoisted.values()):  # a constant
-            hoisted[hyper] = pt.tensor(name="hyper", shape=hyper.type.shape, dtype="float64")
-            hyper = hoisted[hyper]
-        result.append(replace(block, data=data, values=tuple(rest), hyper=hyper))
-    return result
-
-
 def _lay_out(
-    blocks: Sequence[Block],
-    data: Sequence[list[list[TensorVariable]]],
+    pieces: Pieces,
     hoisted: Leaves,
     items: Layout,
     rows: Sequence[Layout],
@@ -253,7 +205,7 @@ def _lay_out(
     result = []
     first = 0
     leaves = set(hoisted.values())
-    for block, graphs in zip(blocks, data, strict=True):
+    for block, graphs in zip(pieces.blocks, pieces.data, strict=True):
         given = values.leaves if block.given else ()
         layouts = [items if d.group is None else rows[d.group] for d in block.data]
         in_shared = block.hyper in leaves

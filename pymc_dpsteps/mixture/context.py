@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pymc as pm
@@ -14,6 +14,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.mixture.codegen import Layout
 from pymc_dpsteps.mixture.cut import Leaves
+from pymc_dpsteps.mixture.pieces import Pieces
 from pymc_dpsteps.mixture.structure import Mixture
 
 __all__ = ["compile_context"]
@@ -21,20 +22,19 @@ __all__ = ["compile_context"]
 
 def compile_context(
     mixture: Mixture,
-    leaves: Sequence[tuple[Leaves, dict[TensorVariable, Variable]]],
+    pieces: Pieces,
     hoisted: Leaves,
     in_sweep: Collection[TensorVariable],
 ) -> tuple[tuple[str, ...], Callable[..., tuple[np.ndarray, np.ndarray]]]:
     """Compile the function that computes the item matrix and the shared vector.
 
-    `leaves` are, for items and for every grouped term, subgraph -> leaf and placeholder -> source.
     Entries of the shared vector `in_sweep` are left zero: the sweep computes them itself.
     """
     shared_sources = {leaf: source for source, leaf in hoisted.items()}
     n_rows = [mixture.n_items, *(len(term.group) for term in mixture.grouped)]
     first, *blocks = [
         _matrix(columns, sources, shared_sources, n)
-        for (columns, sources), n in zip(leaves, n_rows, strict=True)
+        for columns, sources, n in zip(pieces.rows, pieces.sources, n_rows, strict=True)
     ]
     order = [np.argsort(term.group, kind="stable") for term in mixture.grouped]
     blocks = [

@@ -10,7 +10,7 @@ from pytensor.compile.io import In
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 
-from pymc_dpsteps.mixture.codegen import with_generators
+from pymc_dpsteps.mixture.codegen_priors import with_generators
 from pymc_dpsteps.mixture.structure import Mixture
 
 __all__ = ["compile_imputation"]

@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 
 from pymc_dpsteps.jit import function_at, njit
-from pymc_dpsteps.mixture import codegen, codegen_blocks
+from pymc_dpsteps.mixture import codegen, codegen_blocks, codegen_priors
 from pymc_dpsteps.mixture.compile import CompiledMixture
 from pymc_dpsteps.urns import interface as urns
 
@@ -152,11 +152,11 @@ def allocate(
 _KERNEL = types.FunctionType(codegen.KERNEL)
 _LOG_POSTERIOR = types.FunctionType(codegen.LOG_POSTERIOR)
 _DERIVE = types.FunctionType(codegen.DERIVE)
-_DRAW_BASE = types.FunctionType(codegen.DRAW_BASE)
-_CONCENTRATION = types.FunctionType(codegen.CONCENTRATION)
-_WEIGHTS = types.FunctionType(codegen.WEIGHTS)
+_DRAW_BASE = types.FunctionType(codegen_priors.DRAW_BASE)
+_CONCENTRATION = types.FunctionType(codegen_priors.CONCENTRATION)
+_WEIGHTS = types.FunctionType(codegen_priors.WEIGHTS)
 _DRAW_ATOMS = types.FunctionType(codegen_blocks.DRAW_ATOMS)
-_HYPERPARAMETERS = types.FunctionType(codegen.HYPERPARAMETERS)
+_HYPERPARAMETERS = types.FunctionType(codegen_priors.HYPERPARAMETERS)
 _UPDATE = types.FunctionType(codegen_blocks.UPDATE)
 _LOG_MARGINAL = types.FunctionType(codegen_blocks.LOG_MARGINAL)
 _DRAW_POSTERIOR = types.FunctionType(codegen_blocks.DRAW_POSTERIOR)

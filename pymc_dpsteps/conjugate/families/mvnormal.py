@@ -7,14 +7,14 @@ from math import log, pi
 
 import numpy as np
 
-from pymc_dpsteps.conjugate.families.linalg import (
+from pymc_dpsteps.conjugate.families.moments import update_vector_moments
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.linalg import (
     cholesky,
     log_determinant,
     solve_lower,
     solve_lower_transposed,
 )
-from pymc_dpsteps.conjugate.families.moments import update_vector_moments
-from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import Family
 
 __all__ = ["MVNORMAL", "update"]

@@ -9,13 +9,13 @@ from math import lgamma, log, pi, sqrt
 
 import numpy as np
 
-from pymc_dpsteps.conjugate.families.linalg import (
+from pymc_dpsteps.conjugate.families.mvnormal import update
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.linalg import (
     cholesky,
     log_determinant,
     solve_lower_transposed,
 )
-from pymc_dpsteps.conjugate.families.mvnormal import update
-from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import Family
 
 __all__ = ["NORMAL_WISHART"]

@@ -1,0 +1,158 @@
+"""Small dense matrices: what LAPACK would do with more overhead, and far dearer to compile.
+
+Lower triangles only; nothing is checked. A matrix that is not positive definite has a factor with
+entries that are not numbers.
+"""
+
+from math import sqrt
+
+import numpy as np
+
+from pymc_dpsteps.jit import njit
+
+__all__ = [
+    "cholesky",
+    "inverse",
+    "inverse_lower",
+    "log_determinant",
+    "solve_lower",
+    "solve_lower_transposed",
+    "squared_distance",
+    "update_root",
+]
+
+
+@njit
+def cholesky(a: np.ndarray) -> None:
+    """Overwrite the lower triangle of a positive-definite (d, d) matrix by its Cholesky factor."""
+    for j in range(len(a)):
+        pivot = a[j, j]
+        for l in range(j):
+            pivot -= a[j, l] * a[j, l]
+        pivot = sqrt(pivot)
+        a[j, j] = pivot
+        for i in range(j + 1, len(a)):
+            total = a[i, j]
+            for l in range(j):
+                total -= a[i, l] * a[j, l]
+            a[i, j] = total / pivot
+
+
+@njit
+def update_root(root: np.ndarray, x: np.ndarray, sign: float) -> bool:
+    """Change the Cholesky factor of A to that of ``A + sign x x'``, in O(d²); overwrites x.
+
+    By plane rotations, for ``sign = -1`` hyperbolic ones (Golub and Van Loan 2013, section 6.5.4).
+    Returns whether the result is positive definite; if not, `root` is spoilt.
+    """
+    d = len(x)
+    for j in range(d):
+        pivot = root[j, j]
+        square = pivot * pivot + sign * x[j] * x[j]
+        if not square > 0.0:
+            return False
+        new = sqrt(square)
+        cosine, sine = new / pivot, x[j] / pivot
+        root[j, j] = new
+        for i in range(j + 1, d):
+            root[i, j] = (root[i, j] + sign * sine * x[i]) / cosine
+            x[i] = cosine * x[i] - sine * root[i, j]
+    return True
+
+
+@njit
+def log_determinant(root: np.ndarray) -> float:
+    """Log determinant of the matrix whose Cholesky factor is `root`."""
+    result = 0.0
+    for j in range(len(root)):
+        result += 2.0 * np.log(root[j, j])
+    return result
+
+
+@njit
+def solve_lower(root: np.ndarray, x: np.ndarray) -> None:
+    """Overwrite x by L⁻¹ x."""
+    for i in range(len(x)):
+        total = x[i]
+        for l in range(i):
+            total -= root[i, l] * x[l]
+        x[i] = total / root[i, i]
+
+
+@njit
+def solve_lower_transposed(root: np.ndarray, x: np.ndarray) -> None:
+    """Overwrite x by L⁻ᵀ x."""
+    for i in range(len(x) - 1, -1, -1):
+        total = x[i]
+        for l in range(i + 1, len(x)):
+            total -= root[l, i] * x[l]
+        x[i] = total / root[i, i]
+
+
+@njit
+def inverse_lower(root: np.ndarray, out: np.ndarray) -> None:
+    """Write the lower triangle of L⁻¹ by rows to the vector `out`."""
+    for j in range(len(root)):
+        out[j * (j + 3) // 2] = 1.0 / root[j, j]
+        for i in range(j + 1, len(root)):
+            total = 0.0
+            for l in range(j, i):
+                total -= root[i, l] * out[l * (l + 1) // 2 + j]
+            out[i * (i + 1) // 2 + j] = total / root[i, i]
+
+
+@njit
+def inverse(a: np.ndarray, out: np.ndarray) -> None:
+    """Write the inverse of any square matrix to `out`, by Gauss and Jordan with row pivots.
+
+    Overwrites `a`. A singular matrix has an inverse of entries that are not finite.
+    """
+    d = len(a)
+    out[:] = 0.0
+    for i in range(d):
+        out[i, i] = 1.0
+    for j in range(d):
+        best = j
+        for i in range(j + 1, d):
+            if abs(a[i, j]) > abs(a[best, j]):
+                best = i
+        for l in range(d):
+            a[j, l], a[best, l] = a[best, l], a[j, l]
+            out[j, l], out[best, l] = out[best, l], out[j, l]
+        pivot = a[j, j]
+        for l in range(d):
+            a[j, l] /= pivot
+            out[j, l] /= pivot
+        for i in range(d):
+            factor = a[i, j]
+            if i == j or factor == 0.0:
+                continue
+            for l in range(d):
+                a[i, l] -= factor * a[j, l]
+                out[i, l] -= factor * out[j, l]
+
+
+@njit
+def squared_distance(
+    d: int,
+    root_inverse: np.ndarray,
+    first: int,
+    x: np.ndarray,
+    first_x: int,
+    centre: np.ndarray,
+    first_centre: int,
+) -> float:
+    """``|L⁻¹ (x - centre)|²`` in d dimensions, the squared Mahalanobis distance.
+
+    L⁻¹ by rows, x and centre start in their arrays at the places given: to cut a piece out of an
+    array takes longer than the arithmetic.
+    """
+    result = 0.0
+    p = first
+    for i in range(d):
+        total = 0.0
+        for l in range(i + 1):
+            total += root_inverse[p] * (x[first_x + l] - centre[first_centre + l])
+            p += 1
+        result += total * total
+    return result
