@@ -21,6 +21,8 @@ __all__ = [
     "update_root",
 ]
 
+_LITTLE = 1e-4
+
 
 @njit
 def cholesky(a: np.ndarray) -> None:
@@ -43,13 +45,14 @@ def update_root(root: np.ndarray, x: np.ndarray, sign: float) -> bool:
     """Change the Cholesky factor of A to that of ``A + sign x x'``, in O(d²); overwrites x.
 
     By plane rotations, for ``sign = -1`` hyperbolic ones (Golub and Van Loan 2013, section 6.5.4).
-    Returns whether the result is positive definite; if not, `root` is spoilt.
+    Returns whether the result is good: if it is not positive definite, or so little of a pivot is
+    left that digits are lost, `root` is spoilt.
     """
     d = len(x)
     for j in range(d):
         pivot = root[j, j]
         square = pivot * pivot + sign * x[j] * x[j]
-        if not square > 0.0:
+        if not square > _LITTLE * pivot * pivot:
             return False
         new = sqrt(square)
         cosine, sine = new / pivot, x[j] / pivot

@@ -23,11 +23,17 @@ __all__ = [
     "DRAW_ATOMS",
     "DRAW_POSTERIOR",
     "LOG_MARGINAL",
+    "LOG_PREDICTIVE",
+    "REFRESH",
+    "SHIFT",
     "UPDATE",
     "LaidOutBlock",
     "compile_draw_atoms",
     "compile_draw_posterior",
     "compile_log_marginal",
+    "compile_log_predictive",
+    "compile_refresh",
+    "compile_shift",
     "compile_update",
 ]
 
@@ -38,6 +44,13 @@ UPDATE = types.void(_ROW, int64, float64, _MATRIX, _ROW, _ROW)
 """``update(stats, i, sign, items, shared, datum)``: add or remove item i."""
 LOG_MARGINAL = float64(_ROW, _ROW)
 """``log_marginal(stats, shared)``: log of the integral of G0 times the items' densities."""
+REFRESH = types.void(_ROW, _ROW, _ROW)
+"""``refresh(stats, cache, shared)``: what the predictive density needs of a cluster."""
+SHIFT = types.void(_ROW, _ROW, int64, float64, _MATRIX, _ROW, _ROW)
+"""``shift(stats, cache, i, sign, items, shared, datum)``: add or remove item i."""
+LOG_PREDICTIVE = types.void(int64, int64[::1], int64, _MATRIX, _MATRIX, _MATRIX, _ROW, _ROW, _ROW)
+"""``log_predictive(i, rows, n, table, cache, items, shared, datum, out)``: log density of item i
+given the items of each of rows[:n] of the statistics; the last row of `table` is scratch."""
 DRAW_POSTERIOR = types.void(types.npy_rng, _ROW, _ROW, _ROW)
 """``draw_posterior(rng, stats, shared, value)``: atoms given the statistics of their items."""
 DRAW_ATOMS = types.void(types.npy_rng, _ROW, int64[::1], int64, _MATRIX, _ROW, _ROW, _ROW)
@@ -60,8 +73,8 @@ class LaidOutBlock:
         values of the draw and shared.
     hyper_leaf : TensorVariable or None
         Entry of the shared vector.
-    first : int
-        Where its statistics start.
+    first, first_cache : int
+        Where its statistics and its cache start.
     """
 
     block: Block
@@ -70,6 +83,26 @@ class LaidOutBlock:
     values: Compiled
     hyper_leaf: TensorVariable | None
     first: int
+    first_cache: int
+
+    @property
+    def one_observation(self) -> bool:
+        """Whether an item is one observation: the predictive density is then in closed form.
+
+        Otherwise it is a ratio of marginal likelihoods, and the cache is the cluster's own.
+        """
+        block = self.block
+        return (
+            len(self.data) == 1
+            and self.data[0].range_at is None
+            and len(block.data[0].graphs) == block.n_datum * block.copies
+        )
+
+    @property
+    def n_cache(self) -> int:
+        """Length of its cache."""
+        block = self.block
+        return block.copies * block.family.n_cache(block.d) if self.one_observation else 1
 
 
 def _key(blocks: Sequence[LaidOutBlock]) -> str | None:
@@ -77,7 +110,13 @@ def _key(blocks: Sequence[LaidOutBlock]) -> str | None:
     parts: list[str] = []
     for b in blocks:
         family = b.block.family
-        functions = (family.update, family.log_marginal, family.draw)
+        functions = (
+            family.update,
+            family.log_marginal,
+            family.draw,
+            family.refresh,
+            family.log_predictive,
+        )
         compiled = (*(part.compiled for part in b.data), b.hyper, b.values)
         graphs = [c.key for c in compiled if c is not None]
         if None in graphs:
@@ -98,6 +137,9 @@ def _names(blocks: Sequence[LaidOutBlock]) -> dict[str, Any]:
             f"update_{j}": family.update,
             f"log_marginal_{j}": family.log_marginal,
             f"draw_{j}": family.draw,
+            f"refresh_{j}": family.refresh,
+            f"shift_{j}": family.shift,
+            f"log_predictive_{j}": family.log_predictive,
         }
     return names
 
@@ -153,7 +195,7 @@ def _draw(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> str:
     return f"{source}\n{write_values('value', values, rows, indent=4)}"
 
 
-def compile_update(blocks: Sequence[LaidOutBlock], shared: Layout) -> Any:
+def compile_update(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
     """Compile the statistics' change by one item (UPDATE); blocks must be free of other atoms."""
     body = "\n".join(_update(j, b, "sign", 4, shared=shared) for j, b in enumerate(blocks))
     source = f"""
@@ -164,18 +206,121 @@ def update(stats, i, sign, items, shared, datum):
     return compile_source(source, "update", _names(blocks), UPDATE, _key(blocks))
 
 
+def _of_copies(j: int, b: LaidOutBlock, call: str, values: Layout, shared: Layout) -> list[str]:
+    """Source code that does `call` for the statistics and the prior of every copy c."""
+    block = b.block
+    n_hyper = block.family.n_hyper(block.d)
+    return [
+        f"hyper = {_hyper(j, b, values, shared)}",
+        f"for c in range({block.copies}):",
+        "    "
+        + call.format(
+            f"{block.d}, {_stats(b, 'c')}, hyper[c * {n_hyper}:(c + 1) * {n_hyper}]",
+            _cache(b, "c"),
+        ),
+    ]
+
+
+def _cache(b: LaidOutBlock, copy: str) -> str:
+    """Source code of the cache of one copy."""
+    width = b.block.family.n_cache(b.block.d)
+    return f"cache[{b.first_cache} + {copy} * {width}:{b.first_cache} + ({copy} + 1) * {width}]"
+
+
+def _refresh(j: int, b: LaidOutBlock, values: Layout, shared: Layout, indent: int) -> str:
+    """Source code that computes the cache of a cluster from its statistics."""
+    if b.one_observation:
+        lines = _of_copies(j, b, f"refresh_{j}({{}}, {{}})", values, shared)
+    else:
+        call = f"cache[{b.first_cache}] += log_marginal_{j}({{}})"
+        lines = [f"cache[{b.first_cache}] = 0.0", *_of_copies(j, b, call, values, shared)]
+    return "\n".join(" " * indent + line for line in lines)
+
+
+def compile_refresh(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
+    """Compile what the predictive density needs of a cluster (REFRESH)."""
+    body = "\n".join(_refresh(j, b, values, shared, 4) for j, b in enumerate(blocks))
+    source = f"""
+def refresh(stats, cache, shared):
+{body}
+"""
+    return compile_source(source, "refresh", _names(blocks), REFRESH, _key(blocks))
+
+
+def compile_shift(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
+    """Compile the change of a cluster's statistics and cache by one item (SHIFT)."""
+    parts = []
+    for j, b in enumerate(blocks):
+        parts.append(_update(j, b, "sign", 4, shared=shared))
+        if b.one_observation and b.block.family.shift is not None:
+            call = f"shift_{j}({{}}, {{}}, datum, c * {b.block.n_datum}, sign)"
+            lines = _of_copies(j, b, call, values, shared)
+            parts.append("\n".join("    " + line for line in lines))
+        else:
+            parts.append(_refresh(j, b, values, shared, 4))
+    body = "\n".join(parts)
+    source = f"""
+def shift(stats, cache, i, sign, items, shared, datum):
+    item = items[i]
+{body}
+"""
+    return compile_source(source, "shift", _names(blocks), SHIFT, _key(blocks))
+
+
+def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> list[str]:
+    """Source code that adds the log density of ``item`` given every row to ``out``."""
+    block = b.block
+    if b.one_observation:
+        (part,), width = b.data, block.family.n_cache(block.d)
+        return [
+            "row = item",
+            f"result = data_{j}_0({part.compiled.arguments(row=part.row, shared=shared)})",
+            *(f"datum[{q}] = result[{q}]" for q in range(block.n_datum * block.copies)),
+            "for a in range(n):",
+            "    cached = cache[rows[a]]",
+            f"    for c in range({block.copies}):",
+            f"        first = {b.first_cache} + c * {width}",
+            f"        out[a] += log_predictive_{j}({block.d}, cached, first, datum, "
+            f"c * {block.n_datum})",
+        ]
+    end = b.first + block.n_stats
+    return [
+        "stats = table[-1]",
+        "for a in range(n):",
+        f"    stats[{b.first}:{end}] = table[rows[a], {b.first}:{end}]",
+        _update(j, b, "1.0", 4, shared=shared),
+        f"    out[a] -= cache[rows[a], {b.first_cache}]",
+        *(
+            "    " + line
+            for line in _of_copies(j, b, f"out[a] += log_marginal_{j}({{}})", values, shared)
+        ),
+    ]
+
+
+def compile_log_predictive(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
+    """Compile the predictive density of an item given several clusters (LOG_PREDICTIVE)."""
+    body = "\n".join(
+        "    " + line.replace("\n", "\n    ")
+        for j, b in enumerate(blocks)
+        for line in _add_log_predictive(j, b, values, shared)
+    )
+    source = f"""
+def log_predictive(i, rows, n, table, cache, items, shared, datum, out):
+    item = items[i]
+    for a in range(n):
+        out[a] = 0.0
+{body}
+"""
+    return compile_source(source, "log_predictive", _names(blocks), LOG_PREDICTIVE, _key(blocks))
+
+
 def compile_log_marginal(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
     """Compile the log marginal likelihood of a cluster (LOG_MARGINAL)."""
-    lines = []
-    for j, b in enumerate(blocks):
-        n_hyper = b.block.family.n_hyper(b.block.d)
-        lines += [
-            f"    hyper = {_hyper(j, b, values, shared)}",
-            f"    for c in range({b.block.copies}):",
-            f"        total += log_marginal_{j}({b.block.d}, {_stats(b, 'c')}, "
-            f"hyper[c * {n_hyper}:(c + 1) * {n_hyper}])",
-        ]
-    body = "\n".join(lines)
+    body = "\n".join(
+        "    " + line
+        for j, b in enumerate(blocks)
+        for line in _of_copies(j, b, f"total += log_marginal_{j}({{}})", values, shared)
+    )
     source = f"""
 def log_marginal(stats, shared):
     total = 0.0

@@ -17,7 +17,7 @@ Packed state, the same for every model:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +38,36 @@ from pymc_dpsteps.mixture.hyperparameters import hyperparameter_graphs
 from pymc_dpsteps.mixture.pieces import Pieces, cut_mixture
 from pymc_dpsteps.mixture.structure import Block, Conjugacy, Mixture
 
-__all__ = ["CompiledMixture", "compile_mixture"]
+__all__ = ["SIGNATURES", "CompiledMixture", "compile_mixture"]
 
-_N_FUNCTIONS = 12
+SIGNATURES: dict[str, Any] = {
+    "kernel": codegen.KERNEL,
+    "log_posterior": codegen.LOG_POSTERIOR,
+    "derive": codegen.DERIVE,
+    "draw_base": codegen_priors.DRAW_BASE,
+    "concentration": codegen_priors.CONCENTRATION,
+    "weights": codegen_priors.WEIGHTS,
+    "weight_value": codegen_priors.WEIGHT_VALUE,
+    "hyperparameters": codegen_priors.HYPERPARAMETERS,
+    "draw_atoms": codegen_blocks.DRAW_ATOMS,
+    "update": codegen_blocks.UPDATE,
+    "log_marginal": codegen_blocks.LOG_MARGINAL,
+    "draw_posterior": codegen_blocks.DRAW_POSTERIOR,
+    "refresh": codegen_blocks.REFRESH,
+    "shift": codegen_blocks.SHIFT,
+    "log_predictive": codegen_blocks.LOG_PREDICTIVE,
+}
+"""Signature of every compiled function of a mixture, in the order of their addresses."""
+
+# Those that need atoms that can be integrated out.
+_STATISTICS = {
+    "update": codegen_blocks.compile_update,
+    "log_marginal": codegen_blocks.compile_log_marginal,
+    "draw_posterior": codegen_blocks.compile_draw_posterior,
+    "refresh": codegen_blocks.compile_refresh,
+    "shift": codegen_blocks.compile_shift,
+    "log_predictive": codegen_blocks.compile_log_predictive,
+}
 
 
 @dataclass(frozen=True)
@@ -50,19 +77,18 @@ class CompiledMixture:
     Attributes
     ----------
     addresses : numpy.ndarray
-        Machine addresses, int64, of the functions with the signatures KERNEL, LOG_POSTERIOR,
-        DERIVE, DRAW_BASE, CONCENTRATION, WEIGHTS, WEIGHT_VALUE, DRAW_ATOMS, HYPERPARAMETERS and,
-        where the atoms can be integrated out, UPDATE, LOG_MARGINAL, DRAW_POSTERIOR (else 0).
-    functions : tuple
-        The dispatchers behind the addresses.
+        Machine addresses, int64, of the functions in the order of `SIGNATURES`; 0 for those that
+        were not asked for.
+    functions : dict
+        The dispatchers behind the addresses, by name.
     n_values, n_columns : int
         Widths Q and C of the value and column matrices.
     n_parameters : int
         Rows of the urn's parameter matrix.
     sliced : numpy.ndarray
         Columns of the value matrix, int64, that no conjugate block draws.
-    n_stats, n_datum : int
-        Lengths of a cluster's statistics and of the scratch for one item's data.
+    n_stats, n_cache, n_datum : int
+        Lengths of a cluster's statistics, of its cache and of the scratch for one item's data.
     context_names : tuple of str
         Value variables of the model outside the step on which items or shared depend.
     context : callable
@@ -70,12 +96,13 @@ class CompiledMixture:
     """
 
     addresses: np.ndarray
-    functions: tuple[Any, ...]
+    functions: dict[str, Any]
     n_values: int
     n_columns: int
     n_parameters: int
     sliced: np.ndarray
     n_stats: int
+    n_cache: int
     n_datum: int
     context_names: tuple[str, ...]
     context: Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -87,7 +114,7 @@ def compile_mixture(
     conjugacy: Conjugacy,
     *,
     hyperparameters: Sequence[TensorVariable] = (),
-    collapsed: bool,
+    statistics: Collection[str] = (),
 ) -> CompiledMixture:
     """Compile kernel, base measure, conjugate blocks and concentration of a mixture.
 
@@ -101,8 +128,9 @@ def compile_mixture(
         What of the atoms is drawn exactly.
     hyperparameters : sequence of TensorVariable
         The hyperparameters of G0 that the step updates; the others are context.
-    collapsed : bool
-        Whether to compile the statistics and the marginal likelihood as well.
+    statistics : collection of str
+        Which of the functions to compile that integrate the atoms out: "update",
+        "log_marginal", "draw_posterior", "refresh", "shift", "log_predictive".
 
     Returns
     -------
@@ -141,44 +169,30 @@ def compile_mixture(
     row_graphs = [*pieces.component, log_base]
     laid_out = _lay_out(pieces, hoisted, items, rows, values, shared)
 
-    functions: tuple[Any, ...] = (
-        codegen.compile_kernel(parts, columns, shared),
-        codegen.compile_log_posterior(parts, row_graphs, columns, values, shared),
-        codegen.compile_derive(row_graphs[:-1], columns, values, shared),
-        codegen_priors.compile_draw_base(draws, hyper_leaves, mixture.n_components, values, shared),
-        codegen_priors.compile_concentration(log_prior, parameters, theta, shared),
-        codegen_priors.compile_vector(weights, "weights", weights_leaf, shared),
-        codegen_priors.compile_vector(*_weight_value_graph(mixture), shared=shared),
-        codegen_blocks.compile_draw_atoms(laid_out, values, shared),
-        codegen_priors.compile_hyperparameters(log_prior_h, h, entries, log_base, values, shared),
-    )
-    signatures: tuple[Any, ...] = (
-        codegen.KERNEL,
-        codegen.LOG_POSTERIOR,
-        codegen.DERIVE,
-        codegen_priors.DRAW_BASE,
-        codegen_priors.CONCENTRATION,
-        codegen_priors.WEIGHTS,
-        codegen_priors.WEIGHT_VALUE,
-        codegen_blocks.DRAW_ATOMS,
-        codegen_priors.HYPERPARAMETERS,
-    )
-    if collapsed:
-        functions += (
-            codegen_blocks.compile_update(laid_out, shared),
-            codegen_blocks.compile_log_marginal(laid_out, values, shared),
-            codegen_blocks.compile_draw_posterior(laid_out, values, shared),
-        )
-        signatures += (
-            codegen_blocks.UPDATE,
-            codegen_blocks.LOG_MARGINAL,
-            codegen_blocks.DRAW_POSTERIOR,
-        )
+    functions: dict[str, Any] = {
+        "kernel": codegen.compile_kernel(parts, columns, shared),
+        "log_posterior": codegen.compile_log_posterior(parts, row_graphs, columns, values, shared),
+        "derive": codegen.compile_derive(row_graphs[:-1], columns, values, shared),
+        "draw_base": codegen_priors.compile_draw_base(
+            draws, hyper_leaves, mixture.n_components, values, shared
+        ),
+        "concentration": codegen_priors.compile_concentration(log_prior, parameters, theta, shared),
+        "weights": codegen_priors.compile_vector(weights, "weights", weights_leaf, shared),
+        "weight_value": codegen_priors.compile_vector(*_weight_value_graph(mixture), shared=shared),
+        "hyperparameters": codegen_priors.compile_hyperparameters(
+            log_prior_h, h, entries, log_base, values, shared
+        ),
+        "draw_atoms": codegen_blocks.compile_draw_atoms(laid_out, values, shared),
+    }
+    for name in statistics:
+        functions[name] = _STATISTICS[name](laid_out, values, shared)
     names, context = compile_context(mixture, pieces, hoisted, entries)
-    addresses = np.zeros(_N_FUNCTIONS, dtype=np.int64)
-    addresses[: len(functions)] = [
-        address_of(f, s) for f, s in zip(functions, signatures, strict=True)
-    ]
+    addresses = np.array(
+        [
+            address_of(functions[name], signature) if name in functions else 0
+            for name, signature in SIGNATURES.items()
+        ]
+    )
     return CompiledMixture(
         addresses=addresses,
         functions=functions,
@@ -187,6 +201,7 @@ def compile_mixture(
         n_parameters=mixture.prior.parameters.type.shape[0],
         sliced=_columns_outside(conjugacy.blocks, values),
         n_stats=sum(b.n_stats for b in conjugacy.blocks),
+        n_cache=sum(b.n_cache for b in laid_out),
         n_datum=max((len(d.graphs) for b in conjugacy.blocks for d in b.data), default=0),
         context_names=names,
         context=context,
@@ -203,7 +218,7 @@ def _lay_out(
 ) -> list[LaidOutBlock]:
     """Compile the blocks' graphs and give each its place among the statistics."""
     result = []
-    first = 0
+    first = first_cache = 0
     leaves = set(hoisted.values())
     for block, graphs in zip(pieces.blocks, pieces.data, strict=True):
         given = values.leaves if block.given else ()
@@ -226,9 +241,11 @@ def _lay_out(
                 values=codegen.funcify((block.natural, *shared.leaves), block.values),
                 hyper_leaf=block.hyper if in_shared else None,
                 first=first,
+                first_cache=first_cache,
             )
         )
         first += block.n_stats
+        first_cache += result[-1].n_cache
     return result
 
 

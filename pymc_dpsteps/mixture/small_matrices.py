@@ -58,7 +58,7 @@ class SmallMatrixOp(Op):
         """Compute in Python, where PyTensor folds constants."""
         output_storage[0][0] = np.asarray(self.compute(*inputs))
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> list[Any]:
+    def infer_shape(self, node: Apply, shapes: Any) -> list[Any]:
         """The shape of the last input."""
         return [shapes[-1][: self.output_ndim]]
 
@@ -112,7 +112,7 @@ class InverseLower(SmallMatrixOp):
         d = root.type.shape[-1]
         return Apply(self, [root], [pt.tensor(shape=(d * (d + 1) // 2,), dtype="float64")])
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> list[Any]:
+    def infer_shape(self, node: Apply, shapes: Any) -> list[Any]:
         """The size is known."""
         return [(pt.constant(node.outputs[0].type.shape[0], dtype="int64"),)]
 

@@ -195,23 +195,35 @@ class Family:
     ----------
     name : str
         Name; with the package's sources it identifies the functions in the disk cache.
-    n_stats, n_hyper, n_natural : callable
-        Lengths of the statistics, the prior's parameters and a draw, as functions of d.
+    n_stats, n_hyper, n_natural, n_cache : callable
+        Lengths of the statistics, the prior's parameters, a draw and the cache, as functions of d.
     update : dispatcher
         ``update(d, stats, datum, sign)`` adds (sign 1) or removes (sign -1) an observation.
     log_marginal : dispatcher
         ``log_marginal(d, stats, hyper)``: log of the integral of G0 times the likelihood.
     draw : dispatcher
         ``draw(rng, d, stats, hyper, natural)``: the parameter given the observations.
+    refresh : dispatcher
+        ``refresh(d, stats, hyper, cache)``: what the predictive density needs of a cluster.
+    log_predictive : dispatcher
+        ``log_predictive(d, cache, first, datum, at)``: log density of one more observation, with
+        the cache and the observation beginning at these places of their arrays.
+    shift : dispatcher, optional
+        ``shift(d, stats, hyper, cache, datum, at, sign)``: brings the cache up to date after
+        `update` by one observation, where that is cheaper than `refresh`.
     """
 
     name: str
     n_stats: Callable[[int], int]
     n_hyper: Callable[[int], int]
     n_natural: Callable[[int], int]
+    n_cache: Callable[[int], int]
     update: Any
     log_marginal: Any
     draw: Any
+    refresh: Any
+    log_predictive: Any
+    shift: Any = None
 
 
 @dataclass(frozen=True)

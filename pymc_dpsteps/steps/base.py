@@ -112,8 +112,8 @@ class MixtureStep(BlockedStep):
     atoms_options: ClassVar[tuple[str | None, ...]] = ("auto", "slice", None)
     # Whether the algorithm needs the atoms integrated out.
     needs_conjugate: ClassVar[bool] = False
-    # Whether the algorithm integrates the atoms out where it can.
-    uses_statistics: ClassVar[bool] = False
+    # Functions of sufficient statistics that the algorithm uses where atoms can be integrated out.
+    uses_statistics: ClassVar[tuple[str, ...]] = ()
     # Whether an iteration ends with the atoms of all occupied components given their items.
     updates_atoms: ClassVar[bool] = True
     stats_dtypes_shapes: ClassVar[dict] = {
@@ -212,7 +212,7 @@ class MixtureStep(BlockedStep):
             self._theta,
             self._conjugacy,
             hyperparameters=self._hyper,
-            collapsed=self.uses_statistics and self._conjugacy.complete,
+            statistics=self.uses_statistics if self._conjugacy.complete else (),
         )
         known = mixture.prior.kind is not PriorKind.WEIGHTS
         self._urn: Urn | None = urn_for(mixture.prior.kind) if known else None
@@ -337,7 +337,8 @@ class MixtureStep(BlockedStep):
         elif self._urn is not None:
             draw_allocation(rng, state)
         else:
-            self._compiled.functions[5](state.weight_value, state.shared, state.weights)
+            weights = self._compiled.functions["weights"]
+            weights(state.weight_value, state.shared, state.weights)
             state.z[:] = rng.choice(n_components, n_items, p=state.weights / state.weights.sum())
         count(state)
         if self.atoms is not None:

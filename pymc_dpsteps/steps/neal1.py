@@ -23,13 +23,17 @@ from pymc_dpsteps.steps.state import (
     derive_of,
     draw_posterior_of,
     kernel_of,
-    log_marginal_of,
+    log_predictive_of,
     predictive_of,
+    refresh_of,
     update_of,
 )
 from pymc_dpsteps.steps.updates import pick, prepare, update_rest
 
-__all__ = ["Neal1", "gibbs_step"]
+__all__ = ["GIBBS_STATISTICS", "Neal1", "gibbs_step"]
+
+GIBBS_STATISTICS = ("update", "refresh", "log_predictive", "draw_posterior")
+"""What a Gibbs sweep uses of the sufficient statistics."""
 
 
 @njit
@@ -37,9 +41,14 @@ def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
     z, counts, log_density, prior = state.z, state.counts, state.log_density, state.prior
     kernel, predictive, choose_slot = kernel_of(state), predictive_of(state), choose_slot_of(state)
-    update, log_marginal = update_of(state), log_marginal_of(state)
+    update, log_predictive = update_of(state), log_predictive_of(state)
     draw_posterior, derive = draw_posterior_of(state), derive_of(state)
-    alone = len(counts)  # row of statistics for the item by itself
+    items, shared, datum = state.items, state.shared, state.datum
+    stats, cache = state.stats, state.cache
+    nobody, alone = len(counts), len(counts) + 1  # statistics of no item, and of one by itself
+    stats[nobody] = 0.0
+    refresh_of(state)(stats[nobody], cache[nobody], shared)
+    state.candidates[0] = nobody
     births = deaths = 0
     for i in range(len(z)):
         own = z[i]
@@ -51,16 +60,18 @@ def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
         new_weight = predictive(counts, state.active, n_active, state.parameters, state.weights)
         for j in range(n_active):
             prior[j] = state.weights[state.active[j]]
-        kernel(i, state.active, n_active, state.items, state.columns, state.shared, log_density)
-        state.stats[alone] = 0.0
-        update(state.stats[alone], i, 1.0, state.items, state.shared, state.datum)
-        log_density[n_active] = log_marginal(state.stats[alone], state.shared)
+        kernel(i, state.active, n_active, items, state.columns, shared, log_density)
+        log_predictive(
+            i, state.candidates, 1, stats, cache, items, shared, datum, log_density[n_active:]
+        )
         prior[n_active] = new_weight
         j = pick(rng, log_density, prior, n_active + 1)
         if j == n_active:
             slot = choose_slot(rng.random(), counts, n_active, state.parameters, state.weights)
-            draw_posterior(rng, state.stats[alone], state.shared, state.values[slot])
-            derive(state.values, slot, slot + 1, state.shared, state.columns)
+            stats[alone] = 0.0
+            update(stats[alone], i, 1.0, items, shared, datum)
+            draw_posterior(rng, stats[alone], shared, state.values[slot])
+            derive(state.values, slot, slot + 1, shared, state.columns)
             occupy(state, slot)
             births += 1
         else:
@@ -111,7 +122,7 @@ class Neal1(MarginalStep):
 
     name = "neal1"
     needs_conjugate: ClassVar[bool] = True
-    uses_statistics: ClassVar[bool] = True
+    uses_statistics: ClassVar[tuple[str, ...]] = GIBBS_STATISTICS
     atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
     updates_atoms: ClassVar[bool] = False
 

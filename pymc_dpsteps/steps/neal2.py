@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pymc_dpsteps.steps.marginal import MarginalStep
-from pymc_dpsteps.steps.neal1 import gibbs_step
+from pymc_dpsteps.steps.neal1 import GIBBS_STATISTICS, gibbs_step
 
 __all__ = ["Neal2"]
 
@@ -44,7 +44,7 @@ class Neal2(MarginalStep):
 
     name = "neal2"
     needs_conjugate: ClassVar[bool] = True
-    uses_statistics: ClassVar[bool] = True
+    uses_statistics: ClassVar[tuple[str, ...]] = GIBBS_STATISTICS
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         births, deaths, evaluations = gibbs_step(self.rng, self._state, *rest)

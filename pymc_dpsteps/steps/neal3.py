@@ -4,8 +4,8 @@ Neal, R. M. (2000). Markov chain sampling methods for Dirichlet process mixture 
 Computational and Graphical Statistics 9, 249–265, section 3, equation 3.7; MacEachern (1994).
 
 Item i joins cluster k with weight ``w_k p(y_i | y of k without i)`` or opens a new one with
-weight ``W_new p(y_i)``. A predictive density is a ratio of marginal likelihoods, which the
-sufficient statistics of the cluster give. The atoms are drawn afterwards for the trace.
+weight ``W_new p(y_i)``. A predictive density needs of a cluster what its sufficient statistics
+give, once per change of the cluster. The atoms are drawn afterwards for the trace.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pymc_dpsteps.steps.occupancy import occupy, vacate
 from pymc_dpsteps.steps.state import (
     State,
     choose_slot_of,
-    log_marginal_of,
+    log_predictive_of,
     predictive_of,
-    update_of,
+    shift_of,
 )
 from pymc_dpsteps.steps.statistics import collect_statistics
 from pymc_dpsteps.steps.updates import pick, prepare, update_rest
@@ -34,49 +34,38 @@ __all__ = ["Neal3"]
 def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
     z, counts, log_density, prior = state.z, state.counts, state.log_density, state.prior
-    stats, log_marginals, active = state.stats, state.log_marginals, state.active
+    stats, cache, active, rows = state.stats, state.cache, state.active, state.candidates
+    items, shared, datum = state.items, state.shared, state.datum
     predictive, choose_slot = predictive_of(state), choose_slot_of(state)
-    update, log_marginal = update_of(state), log_marginal_of(state)
-    scratch = len(counts)
+    shift, log_predictive = shift_of(state), log_predictive_of(state)
+    nobody = len(counts)
     births = deaths = 0
     for i in range(len(z)):
         own = z[i]
         counts[own] -= 1
+        shift(stats[own], cache[own], i, -1.0, items, shared, datum)
         singleton = counts[own] == 0
-        log_with_own = log_marginals[own]
         if singleton:
             vacate(state, own)
-            stats[own] = 0.0
-        else:
-            update(state.stats[own], i, -1.0, state.items, state.shared, state.datum)
-            log_marginals[own] = log_marginal(stats[own], state.shared)
         n_active = state.n_active[0]
-        new_weight = predictive(counts, active, n_active, state.parameters, state.weights)
+        prior[n_active] = predictive(counts, active, n_active, state.parameters, state.weights)
         for j in range(n_active):
-            k = active[j]
-            prior[j] = state.weights[k]
-            if k == own:
-                log_density[j] = log_with_own - log_marginals[k]
-                continue
-            stats[scratch] = stats[k]
-            update(state.stats[scratch], i, 1.0, state.items, state.shared, state.datum)
-            log_density[j] = log_marginal(stats[scratch], state.shared) - log_marginals[k]
-        prior[n_active] = new_weight
-        stats[scratch] = 0.0
-        update(state.stats[scratch], i, 1.0, state.items, state.shared, state.datum)
-        log_density[n_active] = log_marginal(stats[scratch], state.shared)
+            rows[j], prior[j] = active[j], state.weights[active[j]]
+        rows[n_active] = nobody
+        log_predictive(i, rows, n_active + 1, stats, cache, items, shared, datum, log_density)
         j = pick(rng, log_density, prior, n_active + 1)
         if j == n_active:
             slot = choose_slot(rng.random(), counts, n_active, state.parameters, state.weights)
             occupy(state, slot)
+            stats[slot] = 0.0
+            cache[slot] = cache[nobody]
             births += not singleton
         else:
             slot = active[j]
             deaths += singleton
         z[i] = slot
         counts[slot] += 1
-        update(state.stats[slot], i, 1.0, state.items, state.shared, state.datum)
-        log_marginals[slot] = log_marginal(stats[slot], state.shared)
+        shift(stats[slot], cache[slot], i, 1.0, items, shared, datum)
     return births, deaths
 
 
@@ -118,7 +107,7 @@ class Neal3(MarginalStep):
 
     name = "neal3"
     needs_conjugate: ClassVar[bool] = True
-    uses_statistics: ClassVar[bool] = True
+    uses_statistics: ClassVar[tuple[str, ...]] = ("update", "refresh", "shift", "log_predictive")
     atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:

@@ -74,7 +74,7 @@ class SplitMerge(MarginalStep):
     """
 
     name = "split_merge"
-    uses_statistics: ClassVar[bool] = True
+    uses_statistics: ClassVar[tuple[str, ...]] = ("update", "log_marginal", "draw_posterior")
 
     def __init__(
         self,

@@ -8,8 +8,7 @@ import numpy as np
 from numba import types
 
 from pymc_dpsteps.jit import function_at, njit
-from pymc_dpsteps.mixture import codegen, codegen_blocks, codegen_priors
-from pymc_dpsteps.mixture.compile import CompiledMixture
+from pymc_dpsteps.mixture.compile import SIGNATURES, CompiledMixture
 from pymc_dpsteps.urns import interface as urns
 
 __all__ = ["State", "allocate"]
@@ -60,11 +59,11 @@ class State(NamedTuple):
         Columns of `values` that are slice-sampled; the others are drawn by conjugate blocks.
     stats : (K + 2, S) float64
         Sufficient statistics of each slot, where an algorithm uses them; the last two are scratch.
-    log_marginals : (K + 2,) float64
-        Log marginal likelihood of each row of `stats`.
+    cache : (K + 2, C) float64
+        What the predictive density needs of each row of `stats`.
     datum : (D,) float64
         Scratch for what one item adds to the statistics.
-    model, urn : (12,) and (5,) int64
+    model, urn : (15,) and (5,) int64
         Addresses of the compiled functions.
     """
 
@@ -95,7 +94,7 @@ class State(NamedTuple):
     hyper_moves: np.ndarray
     sliced: np.ndarray
     stats: np.ndarray
-    log_marginals: np.ndarray
+    cache: np.ndarray
     datum: np.ndarray
     model: np.ndarray
     urn: np.ndarray
@@ -142,24 +141,28 @@ def allocate(
         hyper_moves=np.zeros(n_hyper),
         sliced=mixture.sliced,
         stats=np.zeros((n_components + 2, mixture.n_stats)),
-        log_marginals=np.zeros(n_components + 2),
+        cache=np.zeros((n_components + 2, mixture.n_cache)),
         datum=np.zeros(mixture.n_datum),
         model=mixture.addresses,
         urn=np.zeros(5, dtype=np.int64) if urn is None else urn.addresses,
     )
 
 
-_KERNEL = types.FunctionType(codegen.KERNEL)
-_LOG_POSTERIOR = types.FunctionType(codegen.LOG_POSTERIOR)
-_DERIVE = types.FunctionType(codegen.DERIVE)
-_DRAW_BASE = types.FunctionType(codegen_priors.DRAW_BASE)
-_CONCENTRATION = types.FunctionType(codegen_priors.CONCENTRATION)
-_WEIGHTS = types.FunctionType(codegen_priors.WEIGHTS)
-_DRAW_ATOMS = types.FunctionType(codegen_blocks.DRAW_ATOMS)
-_HYPERPARAMETERS = types.FunctionType(codegen_priors.HYPERPARAMETERS)
-_UPDATE = types.FunctionType(codegen_blocks.UPDATE)
-_LOG_MARGINAL = types.FunctionType(codegen_blocks.LOG_MARGINAL)
-_DRAW_POSTERIOR = types.FunctionType(codegen_blocks.DRAW_POSTERIOR)
+_KERNEL = types.FunctionType(SIGNATURES["kernel"])
+_LOG_POSTERIOR = types.FunctionType(SIGNATURES["log_posterior"])
+_DERIVE = types.FunctionType(SIGNATURES["derive"])
+_DRAW_BASE = types.FunctionType(SIGNATURES["draw_base"])
+_CONCENTRATION = types.FunctionType(SIGNATURES["concentration"])
+_WEIGHTS = types.FunctionType(SIGNATURES["weights"])
+_WEIGHT_VALUE = types.FunctionType(SIGNATURES["weight_value"])
+_HYPERPARAMETERS = types.FunctionType(SIGNATURES["hyperparameters"])
+_DRAW_ATOMS = types.FunctionType(SIGNATURES["draw_atoms"])
+_UPDATE = types.FunctionType(SIGNATURES["update"])
+_LOG_MARGINAL = types.FunctionType(SIGNATURES["log_marginal"])
+_DRAW_POSTERIOR = types.FunctionType(SIGNATURES["draw_posterior"])
+_REFRESH = types.FunctionType(SIGNATURES["refresh"])
+_SHIFT = types.FunctionType(SIGNATURES["shift"])
+_LOG_PREDICTIVE = types.FunctionType(SIGNATURES["log_predictive"])
 _PREDICTIVE = types.FunctionType(urns.PREDICTIVE)
 _CHOOSE_SLOT = types.FunctionType(urns.CHOOSE_SLOT)
 _LOG_PROB = types.FunctionType(urns.LOG_PROB)
@@ -206,19 +209,19 @@ def weights_of(state: State) -> Any:
 @njit
 def weight_value_of(state: State) -> Any:
     """The weights' value variable from the weights or sticks."""
-    return function_at(state.model[6], _WEIGHTS)
-
-
-@njit
-def draw_atoms_of(state: State) -> Any:
-    """One Gibbs scan of a component's conjugate blocks."""
-    return function_at(state.model[7], _DRAW_ATOMS)
+    return function_at(state.model[6], _WEIGHT_VALUE)
 
 
 @njit
 def hyperparameters_of(state: State) -> Any:
     """Log density of the hyperparameters given atoms, and the entries of shared they change."""
-    return function_at(state.model[8], _HYPERPARAMETERS)
+    return function_at(state.model[7], _HYPERPARAMETERS)
+
+
+@njit
+def draw_atoms_of(state: State) -> Any:
+    """One Gibbs scan of a component's conjugate blocks."""
+    return function_at(state.model[8], _DRAW_ATOMS)
 
 
 @njit
@@ -237,6 +240,24 @@ def log_marginal_of(state: State) -> Any:
 def draw_posterior_of(state: State) -> Any:
     """Draw of a component's atoms given its statistics."""
     return function_at(state.model[11], _DRAW_POSTERIOR)
+
+
+@njit
+def refresh_of(state: State) -> Any:
+    """What the predictive density needs of a cluster."""
+    return function_at(state.model[12], _REFRESH)
+
+
+@njit
+def shift_of(state: State) -> Any:
+    """Change of a cluster's statistics and cache by one item."""
+    return function_at(state.model[13], _SHIFT)
+
+
+@njit
+def log_predictive_of(state: State) -> Any:
+    """Log density of one item given the items of clusters."""
+    return function_at(state.model[14], _LOG_PREDICTIVE)
 
 
 @njit

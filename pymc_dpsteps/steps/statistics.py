@@ -1,22 +1,24 @@
 """Sufficient statistics of the clusters, for algorithms that integrate the atoms out."""
 
 from pymc_dpsteps.jit import njit
-from pymc_dpsteps.steps.state import State, log_marginal_of, update_of
+from pymc_dpsteps.steps.state import State, refresh_of, update_of
 
 __all__ = ["collect_statistics"]
 
 
 @njit
 def collect_statistics(state: State) -> None:
-    """Sufficient statistics and log marginal likelihoods of all occupied slots, from scratch.
+    """Sufficient statistics and cache of all occupied slots and of no item, from scratch.
 
-    Once per sweep, so that rounding errors of adding and removing do not build up.
+    Once per sweep, so that rounding errors of adding and removing do not build up. Those of no
+    item are in row K.
     """
-    update, log_marginal = update_of(state), log_marginal_of(state)
-    stats = state.stats
+    update, refresh = update_of(state), refresh_of(state)
+    stats, nobody = state.stats, len(state.counts)
     stats[:] = 0.0
     for i in range(len(state.z)):
         update(stats[state.z[i]], i, 1.0, state.items, state.shared, state.datum)
     for a in range(state.n_active[0]):
         k = state.active[a]
-        state.log_marginals[k] = log_marginal(state.stats[k], state.shared)
+        refresh(stats[k], state.cache[k], state.shared)
+    refresh(stats[nobody], state.cache[nobody], state.shared)

@@ -34,6 +34,7 @@ POSITIVE = np.exp(REAL)
 COUNTS = RNG.poisson(3.0, size=N)
 VECTORS = RNG.normal(size=(N, 2))
 EVERYBODY = range(N)
+STATISTICS = ("update", "log_marginal", "draw_posterior", "refresh", "shift", "log_predictive")
 SETS: list[Sequence[int]] = [(), (2,), (0, 3), (5, 4, 1), EVERYBODY]
 
 
@@ -52,18 +53,18 @@ class Case:
         """Log density of atoms in value space and of the members' data."""
         members = np.asarray(members, dtype=np.int64)
         scratch = np.zeros((1, self.compiled.n_columns))
-        compiled = self.compiled.functions[1]
+        compiled = self.compiled.functions["log_posterior"]
         return compiled(value, members, len(members), self.items, self.shared, scratch)
 
     def statistics(self, members, statistics=None, sign=1.0):
         found = np.zeros(self.compiled.n_stats) if statistics is None else statistics
         datum = np.zeros(self.compiled.n_datum)
         for i in members:
-            self.compiled.functions[9](found, i, sign, self.items, self.shared, datum)
+            self.compiled.functions["update"](found, i, sign, self.items, self.shared, datum)
         return found
 
     def log_marginal(self, members):
-        return self.compiled.functions[10](self.statistics(members), self.shared)
+        return self.compiled.functions["log_marginal"](self.statistics(members), self.shared)
 
     def draw(self, rng, members, n, by_scan=False):
         """Draws of the atoms in value space: from the statistics, or by a scan of the blocks."""
@@ -73,11 +74,11 @@ class Case:
         scratch, datum = np.zeros(self.compiled.n_stats), np.zeros(self.compiled.n_datum)
         for row in values:
             if by_scan:
-                self.compiled.functions[7](
+                self.compiled.functions["draw_atoms"](
                     rng, row, members, len(members), self.items, self.shared, scratch, datum
                 )
             else:
-                self.compiled.functions[11](rng, found, self.shared, row)
+                self.compiled.functions["draw_posterior"](rng, found, self.shared, row)
         return values
 
     @property
@@ -108,7 +109,7 @@ def read(declare, seed=0):
     mixture = read_mixture(model)
     conjugacy = find_conjugacy(mixture)
     assert conjugacy.complete, conjugacy
-    compiled = compile_mixture(mixture, mixture.concentration, conjugacy, collapsed=True)
+    compiled = compile_mixture(mixture, mixture.concentration, conjugacy, statistics=STATISTICS)
     return at_seed(Case(model, mixture, conjugacy, compiled, X[:, None], X), seed)
 
 
@@ -391,11 +392,34 @@ def test_statistics_of_sets_follow_from_one_another(name):
     for smaller, larger in pairwise([[], [4], [4, 0], [4, 0, 3, 1]]):
         found = case.statistics(sorted(larger))
         case.statistics([i for i in larger if i not in smaller], found, sign=-1.0)
-        marginal = case.compiled.functions[10](found, case.shared)
+        marginal = case.compiled.functions["log_marginal"](found, case.shared)
         assert marginal == pytest.approx(case.log_marginal(smaller), rel=1e-11, abs=1e-11)
 
 
 @every_model
+@every_model
+def test_the_predictive_of_every_item_is_a_ratio_of_marginals(name):
+    """Given several clusters at once; their caches come from shifts."""
+    case = read(MODELS[name][0])
+    functions = case.compiled.functions
+    clusters = [(), (2,), (0, 3), (5, 4, 1)]
+    table = np.zeros((len(clusters) + 1, case.compiled.n_stats))
+    cache = np.zeros((len(clusters), case.compiled.n_cache))
+    datum, out = np.zeros(case.compiled.n_datum), np.zeros(len(clusters))
+    for members, stats, row in zip(clusters, table, cache, strict=False):
+        functions["refresh"](stats, row, case.shared)
+        for i in (4, *members):
+            functions["shift"](stats, row, i, 1.0, case.items, case.shared, datum)
+        functions["shift"](stats, row, 4, -1.0, case.items, case.shared, datum)
+    rows = np.array([3, 1, 0, 2])
+    for i in EVERYBODY:
+        functions["log_predictive"](i, rows, 4, table, cache, case.items, case.shared, datum, out)
+        expected = [
+            case.log_marginal([*clusters[k], i]) - case.log_marginal(clusters[k]) for k in rows
+        ]
+        np.testing.assert_allclose(out, expected, rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize("by_scan", [False, True])
 @pytest.mark.parametrize("members", [(), (1, 5)])
 def test_draws_predict_further_items_as_the_marginal_likelihood_does(name, by_scan, members):
@@ -465,7 +489,9 @@ def test_atoms_that_are_conjugate_only_given_one_another_follow_their_posterior(
     axes = [np.linspace(-12.0, 12.0, 401)] * 2
     grid = np.stack([x.ravel() for x in np.meshgrid(*axes, indexing="ij")], axis=1)
     log_density = [
-        step._compiled.functions[1](x, members, N, step._state.items, step._state.shared, scratch)
+        step._compiled.functions["log_posterior"](
+            x, members, N, step._state.items, step._state.shared, scratch
+        )
         for x in grid
     ]
     weights = np.exp(log_density - logsumexp(log_density))

@@ -99,8 +99,10 @@ def test_kernel_is_the_sum_over_an_items_observations(declare):
     step.setup_chain(rng, 0, 5)
     point, _ = step.step(model.initial_point())
     step._unpack(point)
-    step._compiled.functions[2](step._state.values, 0, K, step._state.shared, step._state.columns)
-    kernel, state, out = step._compiled.functions[0], step._state, np.zeros(K)
+    step._compiled.functions["derive"](
+        step._state.values, 0, K, step._state.shared, step._state.columns
+    )
+    kernel, state, out = step._compiled.functions["kernel"], step._state, np.zeros(K)
     for _ in range(5):
         z = rng.integers(0, K, size=N)
         total = 0.0

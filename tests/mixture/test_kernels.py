@@ -262,20 +262,20 @@ class Case:
     def kernel(self, i, rows):
         out = np.full(len(rows), np.nan)
         rows = np.asarray(rows, dtype=np.int64)
-        compiled = self.compiled.functions[0]
+        compiled = self.compiled.functions["kernel"]
         compiled(i, rows, len(rows), self.items, self.columns, self.shared, out)
         return out
 
     def log_posterior(self, k, members):
         members = np.asarray(members, dtype=np.int64)
         scratch = np.zeros((1, self.compiled.n_columns))
-        compiled = self.compiled.functions[1]
+        compiled = self.compiled.functions["log_posterior"]
         return compiled(self.values[k], members, len(members), self.items, self.shared, scratch)
 
     def draw_base(self, rng, n):
         values = np.zeros((n * K, self.compiled.n_values))
         for first in range(0, n * K, K):
-            self.compiled.functions[3](rng, self.shared, values, first)
+            self.compiled.functions["draw_base"](rng, self.shared, values, first)
         return values
 
 
@@ -284,15 +284,13 @@ def read(declare):
     with pm.Model() as model:
         declare()
     mixture = read_mixture(model)
-    compiled = compile_mixture(
-        mixture, mixture.concentration, find_conjugacy(mixture), collapsed=False
-    )
+    compiled = compile_mixture(mixture, mixture.concentration, find_conjugacy(mixture))
     point = model.initial_point()
     items, shared = compiled.context(*[point[name] for name in compiled.context_names])
     values = np.zeros((K, compiled.n_values))
     columns = np.zeros((K, compiled.n_columns))
-    compiled.functions[3](np.random.default_rng(5), shared, values, 0)
-    compiled.functions[2](values, 0, K, shared, columns)
+    compiled.functions["draw_base"](np.random.default_rng(5), shared, values, 0)
+    compiled.functions["derive"](values, 0, K, shared, columns)
     return Case(model, mixture, compiled, items, shared, values, columns)
 
 
@@ -373,7 +371,7 @@ def test_base_draws_follow_the_prior(declare):
 
 def log_prior_of(case, values):
     nobody, scratch = np.zeros(0, dtype=np.int64), np.zeros((1, case.compiled.n_columns))
-    compiled = case.compiled.functions[1]
+    compiled = case.compiled.functions["log_posterior"]
     return [compiled(row, nobody, 0, case.items, case.shared, scratch) for row in values]
 
 

@@ -31,6 +31,20 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 
 @njit
+def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """``cache = (a, b, log B(a, b))`` of the posterior."""
+    a, b = hyper[0] + stats[1], hyper[1] + stats[2]
+    cache[0], cache[1], cache[2] = a, b, _log_beta(a, b)
+
+
+@njit
+def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
+    """Log density of one more observation."""
+    log_beta = _log_beta(cache[first] + datum[at], cache[first + 1] + datum[at + 1])
+    return datum[at + 2] + log_beta - cache[first + 2]
+
+
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
@@ -41,4 +55,15 @@ def draw(
     natural[0] = min(max(p, TINY), _ALMOST_ONE)
 
 
-BETA = Family("beta", lambda d: 4, lambda d: 2, lambda d: 1, update, log_marginal, draw)
+BETA = Family(
+    "beta",
+    n_stats=lambda d: 4,
+    n_hyper=lambda d: 2,
+    n_natural=lambda d: 1,
+    n_cache=lambda d: 3,
+    update=update,
+    log_marginal=log_marginal,
+    draw=draw,
+    refresh=refresh,
+    log_predictive=log_predictive,
+)

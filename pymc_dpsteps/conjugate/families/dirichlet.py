@@ -29,6 +29,28 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 
 @njit
+def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """``cache = (Σ α, log Γ(Σ α), α_1, …, α_d, log Γ(α_1), …, log Γ(α_d))`` of the posterior."""
+    cache[0] = 0.0
+    for j in range(d):
+        cache[2 + j] = hyper[j] + stats[j + 1]
+        cache[2 + d + j] = lgamma(cache[2 + j])
+        cache[0] += cache[2 + j]
+    cache[1] = lgamma(cache[0])
+
+
+@njit
+def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
+    """Log density of one more observation."""
+    total, result = 0.0, datum[at + d]
+    for j in range(d):
+        if datum[at + j] > 0.0:
+            total += datum[at + j]
+            result += lgamma(cache[first + 2 + j] + datum[at + j]) - cache[first + 2 + d + j]
+    return result + cache[first + 1] - lgamma(cache[first] + total)
+
+
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
@@ -46,5 +68,14 @@ def draw(
 
 
 DIRICHLET = Family(
-    "dirichlet", lambda d: d + 2, lambda d: d, lambda d: d, update, log_marginal, draw
+    "dirichlet",
+    n_stats=lambda d: d + 2,
+    n_hyper=lambda d: d,
+    n_natural=lambda d: d,
+    n_cache=lambda d: 2 + 2 * d,
+    update=update,
+    log_marginal=log_marginal,
+    draw=draw,
+    refresh=refresh,
+    log_predictive=log_predictive,
 )

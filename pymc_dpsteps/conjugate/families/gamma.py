@@ -24,6 +24,20 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 
 @njit
+def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """``cache = (a, b, a log b - log Γ(a))`` with a and b of the posterior."""
+    a, b = hyper[0] + stats[1], hyper[1] + stats[2]
+    cache[0], cache[1], cache[2] = a, b, a * log(b) - lgamma(a)
+
+
+@njit
+def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
+    """Log density of one more observation."""
+    a = cache[first] + datum[at]
+    return datum[at + 2] + cache[first + 2] + lgamma(a) - a * log(cache[first + 1] + datum[at + 1])
+
+
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
@@ -31,4 +45,15 @@ def draw(
     natural[0] = max(rng.standard_gamma(hyper[0] + stats[1]) / (hyper[1] + stats[2]), TINY)
 
 
-GAMMA = Family("gamma", lambda d: 4, lambda d: 2, lambda d: 1, update, log_marginal, draw)
+GAMMA = Family(
+    "gamma",
+    n_stats=lambda d: 4,
+    n_hyper=lambda d: 2,
+    n_natural=lambda d: 1,
+    n_cache=lambda d: 3,
+    update=update,
+    log_marginal=log_marginal,
+    draw=draw,
+    refresh=refresh,
+    log_predictive=log_predictive,
+)

@@ -75,6 +75,48 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 
 @njit
+def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """Cache of the prediction at x, with u = L⁻¹ (x - mean x).
+
+    ``(mean x, direction, fit, scratch, L, prediction at the mean x, precision, its product with
+    the error, precision / Σ τ)``, in the terms of `_posterior`.
+    """
+    root, fit, direction, error, precision = _posterior(d, stats, hyper)
+    length = 0.0
+    for j in range(d):
+        cache[j] = stats[2 + j] + stats[3 + d + j]
+        cache[d + j], cache[2 * d + j] = direction[j], fit[j]
+        length += direction[j] * direction[j]
+    cache[4 * d : 4 * d + d * d] = root.reshape(d * d)
+    share = 1.0 / (1.0 + stats[1] * length)
+    rest = 4 * d + d * d
+    cache[rest] = stats[2 + d] + stats[3 + 2 * d] - error * share
+    cache[rest + 1], cache[rest + 2], cache[rest + 3] = precision, precision * error, share
+
+
+@njit
+def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
+    """Log density of one more observation, normal."""
+    direction, fit, scratch = first + d, first + 2 * d, first + 3 * d
+    root, rest = first + 4 * d, first + 4 * d + d * d
+    share = cache[rest + 3]
+    mean, along, variance = cache[rest], 0.0, 1.0 / datum[at + d + 1]
+    for i in range(d):
+        u = datum[at + i] - cache[first + i]
+        for l in range(i):
+            u -= cache[root + i * d + l] * cache[scratch + l]
+        u /= cache[root + i * d + i]
+        cache[scratch + i] = u
+        along += u * cache[direction + i]
+        mean += u * cache[fit + i]
+        variance += u * u + share * cache[direction + i] * (cache[direction + i] + 2.0 * u)
+    variance -= cache[rest + 1] * along * along
+    mean += cache[rest + 2] * along
+    deviation = datum[at + d] - mean
+    return -0.5 * (log(2.0 * pi * variance) + deviation * deviation / variance)
+
+
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
@@ -100,10 +142,13 @@ def draw(
 
 LINEAR = Family(
     "linear",
-    lambda d: 5 + 2 * d + (d + 1) * (d + 1),
-    lambda d: d + d * d,
-    lambda d: d,
-    update,
-    log_marginal,
-    draw,
+    n_stats=lambda d: 5 + 2 * d + (d + 1) * (d + 1),
+    n_hyper=lambda d: d + d * d,
+    n_natural=lambda d: d,
+    n_cache=lambda d: 4 + 4 * d + d * d,
+    update=update,
+    log_marginal=log_marginal,
+    draw=draw,
+    refresh=refresh,
+    log_predictive=log_predictive,
 )

@@ -11,9 +11,12 @@ from pymc_dpsteps.conjugate.families.moments import update_vector_moments
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.linalg import (
     cholesky,
+    inverse,
+    inverse_lower,
     log_determinant,
     solve_lower,
     solve_lower_transposed,
+    squared_distance,
 )
 from pymc_dpsteps.mixture.structure import Family
 
@@ -60,6 +63,36 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 
 @njit
+def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """``cache = (m, L⁻¹ by rows, log of the constant)`` with ``L L' = Λ⁻¹ + (P + nΛ)⁻¹``."""
+    n = stats[0]
+    noise = hyper[d + d * d :].reshape((d, d))
+    precision = hyper[d : d + d * d].reshape((d, d)) + n * noise
+    covariance, rest = np.empty((d, d)), np.empty((d, d))
+    inverse(noise.copy(), covariance)
+    inverse(precision, rest)
+    for i in range(d):
+        shift = 0.0
+        for j in range(d):
+            pull = 0.0
+            for l in range(d):
+                pull += n * noise[j, l] * (stats[2 + l] - hyper[l] + stats[2 + d + l])
+            shift += rest[i, j] * pull
+        cache[i] = hyper[i] + shift
+    covariance += rest
+    cholesky(covariance)
+    inverse_lower(covariance, cache[d:-1])
+    cache[-1] = -0.5 * (d * log(2.0 * pi) + log_determinant(covariance))
+
+
+@njit
+def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
+    """Log density of one more observation, multivariate normal."""
+    distance = squared_distance(d, cache, first + d, datum, at, cache, first)
+    return cache[first + d + d * (d + 1) // 2] - 0.5 * distance
+
+
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
@@ -83,10 +116,13 @@ def draw(
 
 MVNORMAL = Family(
     "mvnormal",
-    lambda d: 2 + 2 * d + d * d,
-    lambda d: d + 2 * d * d,
-    lambda d: d,
-    update,
-    log_marginal,
-    draw,
+    n_stats=lambda d: 2 + 2 * d + d * d,
+    n_hyper=lambda d: d + 2 * d * d,
+    n_natural=lambda d: d,
+    n_cache=lambda d: d + d * (d + 1) // 2 + 1,
+    update=update,
+    log_marginal=log_marginal,
+    draw=draw,
+    refresh=refresh,
+    log_predictive=log_predictive,
 )

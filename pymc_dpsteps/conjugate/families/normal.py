@@ -35,6 +35,23 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 
 @njit
+def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """``cache = (mean, variance)`` of the posterior of mu."""
+    m, p = hyper
+    precision = stats[1] + p
+    cache[0] = m + stats[1] * (stats[2] - m + stats[3]) / precision
+    cache[1] = 1.0 / precision
+
+
+@njit
+def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
+    """Log density of one more observation, normal."""
+    deviation = datum[at] - cache[first]
+    variance = 1.0 / datum[at + 1] + cache[first + 1]
+    return -0.5 * (log(2.0 * pi * variance) + deviation * deviation / variance)
+
+
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
@@ -45,4 +62,15 @@ def draw(
     natural[0] = m + shift + rng.standard_normal() / sqrt(precision)
 
 
-NORMAL = Family("normal", lambda d: 6, lambda d: 2, lambda d: 1, update, log_marginal, draw)
+NORMAL = Family(
+    "normal",
+    n_stats=lambda d: 6,
+    n_hyper=lambda d: 2,
+    n_natural=lambda d: 1,
+    n_cache=lambda d: 2,
+    update=update,
+    log_marginal=log_marginal,
+    draw=draw,
+    refresh=refresh,
+    log_predictive=log_predictive,
+)

@@ -42,6 +42,27 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 
 @njit
+def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """``cache = (m, κ, shape + 1/2, rate, log of the constant)`` of the posterior."""
+    m, kappa = hyper[0], hyper[1]
+    total = kappa + stats[1]
+    a, b = hyper[2] + 0.5 * stats[0], _posterior_rate(stats, hyper)
+    cache[0] = m + stats[1] * (stats[2] - m + stats[3]) / total
+    cache[1], cache[2], cache[3] = total, a + 0.5, b
+    cache[4] = lgamma(a + 0.5) - lgamma(a) + a * log(b) + 0.5 * log(total / (2.0 * pi))
+
+
+@njit
+def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
+    """Log density of one more observation, Student-t."""
+    kappa, c = cache[first + 1], datum[at + 1]
+    ratio = c / (kappa + c)
+    deviation = datum[at] - cache[first]
+    rate = cache[first + 3] + 0.5 * kappa * ratio * deviation * deviation
+    return cache[first + 4] + 0.5 * log(ratio) - cache[first + 2] * log(rate)
+
+
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
@@ -56,5 +77,14 @@ def draw(
 
 
 NORMAL_GAMMA = Family(
-    "normal_gamma", lambda d: 6, lambda d: 4, lambda d: 2, update, log_marginal, draw
+    "normal_gamma",
+    n_stats=lambda d: 6,
+    n_hyper=lambda d: 4,
+    n_natural=lambda d: 2,
+    n_cache=lambda d: 5,
+    update=update,
+    log_marginal=log_marginal,
+    draw=draw,
+    refresh=refresh,
+    log_predictive=log_predictive,
 )

@@ -5,7 +5,7 @@ contributes ``e``; ``hyper = (m, κ, ν, V⁻¹)``; the statistics are the momen
 S. A draw is ``(mu, T)``.
 """
 
-from math import lgamma, log, pi, sqrt
+from math import lgamma, log, log1p, pi, sqrt
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from pymc_dpsteps.linalg import (
     cholesky,
     log_determinant,
     solve_lower_transposed,
+    update_root,
 )
 from pymc_dpsteps.mixture.structure import Family
 
@@ -48,6 +49,83 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     for j in range(d):
         result += lgamma(0.5 * (nu + n - j)) - lgamma(0.5 * (nu - j))
     return result
+
+
+@njit
+def _centre(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """Fill the mean and the weight of one more observation into the cache."""
+    n = stats[0]
+    kappa = hyper[d] + n
+    for i in range(d):
+        cache[3 + i] = hyper[i] + n / kappa * (stats[2 + i] - hyper[i] + stats[2 + d + i])
+    cache[0] = kappa / (kappa + 1.0)
+
+
+@njit
+def _constant(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """Fill what belongs to the root and the weight into the cache."""
+    nu = hyper[d + 1] + stats[0]
+    cache[1] = 0.5 * (nu + 1.0)
+    cache[2] = lgamma(cache[1]) - lgamma(cache[1] - 0.5 * d) + 0.5 * d * log(cache[0] / pi)
+    for i in range(d):
+        cache[2] -= log(cache[3 + 2 * d + i * d + i])
+
+
+@njit
+def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
+    """``cache = (κ/(κ + 1), (ν + 1)/2, log of the constant, m, scratch, L)`` of the posterior.
+
+    L is the Cholesky factor of V⁻¹.
+    """
+    cache[3 + 2 * d :] = _posterior_scale_root(d, stats, hyper).reshape(d * d)
+    _centre(d, stats, hyper, cache)
+    _constant(d, stats, hyper, cache)
+
+
+@njit
+def shift(
+    d: int,
+    stats: np.ndarray,
+    hyper: np.ndarray,
+    cache: np.ndarray,
+    datum: np.ndarray,
+    at: int,
+    sign: float,
+) -> None:
+    """What `refresh` does after one observation came or went, by a change of rank one.
+
+    ``V⁻¹`` grows by ``κ/(κ + 1) (e - m)(e - m)'`` with m and κ of the cluster without e. Where an
+    observation that dominated its cluster leaves, the root is computed afresh.
+    """
+    if stats[0] == 0.0:
+        refresh(d, stats, hyper, cache)
+        return
+    if sign < 0.0:
+        _centre(d, stats, hyper, cache)
+    weight = sqrt(cache[0])
+    scratch = cache[3 + d : 3 + 2 * d]
+    for i in range(d):
+        scratch[i] = weight * (datum[at + i] - cache[3 + i])
+    if not update_root(cache[3 + 2 * d :].reshape((d, d)), scratch, sign):
+        refresh(d, stats, hyper, cache)
+        return
+    _centre(d, stats, hyper, cache)
+    _constant(d, stats, hyper, cache)
+
+
+@njit
+def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
+    """Log density of one more observation, multivariate Student-t."""
+    mean, scratch, root = first + 3, first + 3 + d, first + 3 + 2 * d
+    distance = 0.0
+    for i in range(d):
+        total = datum[at + i] - cache[mean + i]
+        for l in range(i):
+            total -= cache[root + i * d + l] * cache[scratch + l]
+        total /= cache[root + i * d + i]
+        cache[scratch + i] = total
+        distance += total * total
+    return cache[first + 2] - cache[first + 1] * log1p(cache[first] * distance)
 
 
 @njit
@@ -89,10 +167,14 @@ def draw(
 
 NORMAL_WISHART = Family(
     "normal_wishart",
-    lambda d: 2 + 2 * d + d * d,
-    lambda d: d + 2 + d * d,
-    lambda d: d + d * d,
-    update,
-    log_marginal,
-    draw,
+    n_stats=lambda d: 2 + 2 * d + d * d,
+    n_hyper=lambda d: d + 2 + d * d,
+    n_natural=lambda d: d + d * d,
+    n_cache=lambda d: 3 + 2 * d + d * d,
+    update=update,
+    log_marginal=log_marginal,
+    draw=draw,
+    refresh=refresh,
+    log_predictive=log_predictive,
+    shift=shift,
 )
