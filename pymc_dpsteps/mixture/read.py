@@ -50,8 +50,10 @@ def find_allocations(model: pm.Model) -> list[TensorVariable]:
     Returns
     -------
     list of TensorVariable
-        In the order of the model's free variables; empty when the model is not a mixture.
+        In the order of the model's free variables; empty when the model is not a mixture. Those
+        of a model of `pymc.dims` are tensors with the same names.
     """
+    model = _in_tensors(model)
     graph = list(ancestors(model.basic_RVs + model.deterministics + model.potentials))
     indices = [
         index
@@ -91,6 +93,7 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
         If the model is not a mixture, names several allocations, or has a part that cannot be
         sampled exactly; the message names the variable and the way out.
     """
+    model = _in_tensors(model)
     name = _allocation_name(model, allocation)
     model = _freeze(model)
     z = model[name]
@@ -177,6 +180,16 @@ def _allocation_name(model: pm.Model, allocation: str | None) -> str:
         f"The model is not a mixture with an allocation. {_LOOKED_FOR}. "
         f"Free variables found: {_names(model.free_RVs) or 'none'}."
     )
+
+
+def _in_tensors(model: pm.Model) -> pm.Model:
+    """The model, or where its variables have named axes (`pymc.dims`) a copy in plain tensors."""
+    if not any(hasattr(x.type, "dims") for x in ancestors(model.basic_RVs + model.potentials)):
+        return model
+    # Not at the top: importing pymc.dims enters rewrites into PyMC.
+    from pymc_dpsteps.mixture.dims import in_tensors
+
+    return in_tensors(model)
 
 
 def _freeze(model: pm.Model) -> pm.Model:
