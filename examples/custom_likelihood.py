@@ -1,6 +1,6 @@
 """A likelihood and a prior that PyMC lacks: Gompertz survival times, censored on the right.
 
-Days from the start of a trial to death for 137 men with lung cancer; nine were alive when last
+Days from the start of a trial to death for 137 men with lung cancer; some were alive when last
 seen. In each component the hazard grows exponentially, h(t) = h0 exp(t / scale): a Gompertz
 distribution, whose censored density is written with `pm.CustomDist(logp=...)`. A component is
 described by its median time, with a log-logistic prior, which is a `pm.CustomDist` as well: `logp`
