@@ -397,7 +397,6 @@ def test_statistics_of_sets_follow_from_one_another(name):
 
 
 @every_model
-@every_model
 def test_the_predictive_of_every_item_is_a_ratio_of_marginals(name):
     """Given several clusters at once; their caches come from shifts."""
     case = read(MODELS[name][0])
@@ -406,11 +405,11 @@ def test_the_predictive_of_every_item_is_a_ratio_of_marginals(name):
     table = np.zeros((len(clusters) + 1, case.compiled.n_stats))
     cache = np.zeros((len(clusters), case.compiled.n_cache))
     datum, out = np.zeros(case.compiled.n_datum), np.zeros(len(clusters))
-    for members, stats, row in zip(clusters, table, cache, strict=False):
-        functions["refresh"](stats, row, case.shared)
+    for members, found, row in zip(clusters, table, cache, strict=False):
+        functions["refresh"](found, row, case.shared)
         for i in (4, *members):
-            functions["shift"](stats, row, i, 1.0, case.items, case.shared, datum)
-        functions["shift"](stats, row, 4, -1.0, case.items, case.shared, datum)
+            functions["shift"](found, row, i, 1.0, case.items, case.shared, datum)
+        functions["shift"](found, row, 4, -1.0, case.items, case.shared, datum)
     rows = np.array([3, 1, 0, 2])
     for i in EVERYBODY:
         functions["log_predictive"](i, rows, 4, table, cache, case.items, case.shared, datum, out)
@@ -420,6 +419,7 @@ def test_the_predictive_of_every_item_is_a_ratio_of_marginals(name):
         np.testing.assert_allclose(out, expected, rtol=1e-8, atol=1e-8)
 
 
+@every_model
 @pytest.mark.parametrize("by_scan", [False, True])
 @pytest.mark.parametrize("members", [(), (1, 5)])
 def test_draws_predict_further_items_as_the_marginal_likelihood_does(name, by_scan, members):
