@@ -131,3 +131,30 @@ def slot_counts(z: Draws, n_components: int) -> Draws:
 def atom_of_first_item(z: Draws, atoms: Draws) -> Draws:
     """theta_1 = atoms[z_1], shape (draws,)."""
     return atoms[np.arange(len(z)), z[:, 0]]
+
+
+def assert_agreement(first: Mapping[str, Draws], second: Mapping[str, Draws]) -> None:
+    """Means of two independent chains within five standard errors of their difference.
+
+    Events rarer than 20 independent occurrences in either chain have no reliable error and are
+    left out.
+    """
+    assert set(first) == set(second)
+    wrong, compared = [], 0
+    for name in first:
+        pair = [np.asarray(draws[name], dtype=float) for draws in (first, second)]
+        sizes = [effective_size(x) for x in pair]
+        if first[name].dtype == bool and any(
+            n * min(x.mean(), 1.0 - x.mean()) < RARE for x, n in zip(pair, sizes, strict=True)
+        ):
+            continue
+        compared += 1
+        error = np.sqrt(sum(x.var() / n for x, n in zip(pair, sizes, strict=True)))
+        difference = pair[0].mean() - pair[1].mean()
+        if not abs(difference) < STANDARD_ERRORS * error + 1e-12:
+            wrong.append(
+                f"{name}: {pair[0].mean():.5g} and {pair[1].mean():.5g}, "
+                f"{difference / error:+.1f} standard errors"
+            )
+    assert compared
+    assert not wrong, "\n".join(wrong)

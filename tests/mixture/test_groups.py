@@ -10,6 +10,7 @@ from scipy.stats import multivariate_normal
 
 import pymc_dpsteps as dps
 from tests.helpers_chain import assert_means, partition_functionals, run_chain, slot_counts
+from tests.helpers_compiled import kernel_table
 from tests.helpers_exact import NOISE, SPREAD, all_labels, crp, dirichlet
 
 N, K = 5, 4
@@ -98,17 +99,10 @@ def test_kernel_is_the_sum_over_an_items_observations(declare):
     rng = np.random.default_rng(1)
     step.setup_chain(rng, 0, 5)
     point, _ = step.step(model.initial_point())
-    step._unpack(point)
-    step._compiled.functions["derive"](
-        step._state.values, 0, K, step._state.shared, step._state.columns
-    )
-    kernel, state, out = step._compiled.functions["kernel"], step._state, np.zeros(K)
+    table = kernel_table(step, point)
     for _ in range(5):
         z = rng.integers(0, K, size=N)
-        total = 0.0
-        for i in range(N):
-            kernel(i, np.arange(K), K, state.items, state.columns, state.shared, out)
-            total += out[z[i]]
+        total = table[np.arange(N), z].sum()
         assert total == pytest.approx(float(terms({**point, "z": z})), rel=1e-10)
 
 
