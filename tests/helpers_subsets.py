@@ -39,8 +39,10 @@ class Subsets:
     log_marginal: Array
     means: Mapping[str, Array] = field(default_factory=dict)
 
-    def posterior(self, n_components: int, log_prior: LogPrior) -> dict[str, float]:
-        """Exact expectations of `partition_functionals` and, for item 1's component, `means`."""
+    def posterior(
+        self, n_components: int, log_prior: LogPrior, *, item: int = 0
+    ) -> dict[str, float]:
+        """Exact expectations of `partition_functionals` and, for one item's component, `means`."""
         n_items = len(self.log_marginal).bit_length() - 1
         labels = all_labels(n_items, n_components)
         counts = slot_counts(labels, n_components)
@@ -51,8 +53,8 @@ class Subsets:
         mean = float(probability @ (counts > 0).sum(axis=1))
         found = partition_functionals(labels, n_components, mean)
         exact = {name: float(probability @ x) for name, x in found.items()}
-        of_item_1 = (labels == labels[:, :1]) @ bits
-        return exact | {name: float(probability @ m[of_item_1]) for name, m in self.means.items()}
+        own = (labels == labels[:, [item]]) @ bits
+        return exact | {name: float(probability @ m[own]) for name, m in self.means.items()}
 
 
 def by_closed_form(n_items: int, integrate: Callable[[Masks], tuple[float, dict]]) -> Subsets:
