@@ -48,7 +48,9 @@ def of_counts(mask):
     return constant + gammaln(a) - a * np.log(b), means
 
 
-@pytest.mark.parametrize("make", [dps.Neal3, partial(dps.Neal8, m=2)])
+@pytest.mark.parametrize(
+    "make", [dps.Neal3, pytest.param(partial(dps.Neal8, m=2), marks=pytest.mark.slow)]
+)
 def test_missing_counts(make):
     with pm.Model() as model:
         z = dps.ChineseRestaurantProcess("z", 1.0, K=K, shape=N)
@@ -96,5 +98,5 @@ def test_missing_parts_of_correlated_vectors():
         mu = pm.Normal("mu", 0, SPREAD, shape=(K, 2))
         pm.MvNormal("y", mu[z], cov=COVARIANCE, observed=VECTORS)
         names = ["z", "y_unobserved"]
-        chain = run_chain(dps.Neal8(), model, names, 10_000, seed=60, between=impute_vectors)
+        chain = run_chain(dps.Neal8(), model, names, 5_000, seed=60, between=impute_vectors)
     check(chain, exact_of(VECTORS, of_vectors))
