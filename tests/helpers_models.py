@@ -9,13 +9,7 @@ from scipy.special import logsumexp
 
 import pymc_dpsteps as dps
 from pymc_dpsteps.diagnostics import n_clusters, sum_squared_proportions
-from tests.helpers_chain import (
-    STANDARD_ERRORS,
-    Draws,
-    effective_size,
-    partition_functionals,
-    run_chain,
-)
+from tests.helpers_chain import Draws, assert_agreement, partition_functionals, run_chain
 from tests.helpers_exact import Enumeration, LogPrior, all_labels, slot_counts
 
 
@@ -77,14 +71,4 @@ def assert_neal8_agrees_with_blocked_gibbs(model: pm.Model, sweeps: int, **optio
         invariant_functionals(model, run_chain(step(model=model), model, names, sweeps, **options))
         for step in (dps.Neal8, dps.BlockedGibbs)
     ]
-    wrong = []
-    for name, first in found[0].items():
-        second = found[1][name]
-        error = np.sqrt(sum(np.var(x) / effective_size(x) for x in (first, second)))
-        difference = first.mean() - second.mean()
-        if not abs(difference) < STANDARD_ERRORS * error:
-            wrong.append(
-                f"{name}: {first.mean():.5g} and {second.mean():.5g}, "
-                f"{difference / error:+.1f} standard errors apart"
-            )
-    assert not wrong, "\n".join(wrong)
+    assert_agreement(*found)

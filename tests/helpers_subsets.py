@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from tests.helpers_chain import partition_functionals, slot_counts
+from tests.helpers_chain import slot_counts
 from tests.helpers_exact import Array, LogPrior, all_labels
+from tests.helpers_models import exact_functionals
 
 type Masks = NDArray[np.bool_]
 
@@ -50,9 +51,7 @@ class Subsets:
         of_slot = [(labels == k) @ bits for k in range(n_components)]
         log_posterior = log_prior(counts) + sum(self.log_marginal[s] for s in of_slot)
         probability = np.exp(log_posterior - logsumexp(log_posterior))
-        mean = float(probability @ (counts > 0).sum(axis=1))
-        found = partition_functionals(labels, n_components, mean)
-        exact = {name: float(probability @ x) for name, x in found.items()}
+        exact = exact_functionals(labels, n_components, probability)
         own = (labels == labels[:, [item]]) @ bits
         return exact | {name: float(probability @ m[own]) for name, m in self.means.items()}
 
