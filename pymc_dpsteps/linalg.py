@@ -33,34 +33,39 @@ def cholesky(a: np.ndarray) -> None:
             pivot -= a[j, l] * a[j, l]
         pivot = sqrt(pivot)
         a[j, j] = pivot
+        reciprocal = 1.0 / pivot
         for i in range(j + 1, len(a)):
             total = a[i, j]
             for l in range(j):
                 total -= a[i, l] * a[j, l]
-            a[i, j] = total / pivot
+            a[i, j] = total * reciprocal
 
 
 @njit
-def update_root(root: np.ndarray, x: np.ndarray, sign: float) -> bool:
-    """Change the Cholesky factor of A to that of ``A + sign x x'``, in O(d²); overwrites x.
+def update_root(d: int, root: np.ndarray, first: int, x: np.ndarray, at: int, sign: float) -> float:
+    """Change the Cholesky factor of a (d, d) matrix A to that of ``A + sign x x'``, in O(d²).
 
     By plane rotations, for ``sign = -1`` hyperbolic ones (Golub and Van Loan 2013, section 6.5.4).
-    Returns whether the result is good: if it is not positive definite, or so little of a pivot is
-    left that digits are lost, `root` is spoilt.
+    The factor, by full rows, and x start in their arrays at the places given; x is overwritten.
+    Returns by how much the product of the diagonal grew, as a ratio. If the result is not positive
+    definite, or so little of a pivot is left that digits are lost, returns 0; the factor is spoilt.
     """
-    d = len(x)
+    ratio = 1.0
     for j in range(d):
-        pivot = root[j, j]
-        square = pivot * pivot + sign * x[j] * x[j]
+        pivot = root[first + j * d + j]
+        square = pivot * pivot + sign * x[at + j] * x[at + j]
         if not square > _LITTLE * pivot * pivot:
-            return False
+            return 0.0
         new = sqrt(square)
-        cosine, sine = new / pivot, x[j] / pivot
-        root[j, j] = new
+        cosine, sine = new / pivot, x[at + j] / pivot
+        shrink = 1.0 / cosine
+        ratio *= cosine
+        root[first + j * d + j] = new
         for i in range(j + 1, d):
-            root[i, j] = (root[i, j] + sign * sine * x[i]) / cosine
-            x[i] = cosine * x[i] - sine * root[i, j]
-    return True
+            p = first + i * d + j
+            root[p] = (root[p] + sign * sine * x[at + i]) * shrink
+            x[at + i] = cosine * x[at + i] - sine * root[p]
+    return ratio
 
 
 @njit
@@ -95,13 +100,16 @@ def solve_lower_transposed(root: np.ndarray, x: np.ndarray) -> None:
 @njit
 def inverse_lower(root: np.ndarray, out: np.ndarray) -> None:
     """Write the lower triangle of L⁻¹ by rows to the vector `out`."""
-    for j in range(len(root)):
-        out[j * (j + 3) // 2] = 1.0 / root[j, j]
-        for i in range(j + 1, len(root)):
-            total = 0.0
+    for i in range(len(root)):
+        row = i * (i + 1) // 2
+        reciprocal = 1.0 / root[i, i]
+        for j in range(i):
+            total, p = 0.0, j * (j + 3) // 2
             for l in range(j, i):
-                total -= root[i, l] * out[l * (l + 1) // 2 + j]
-            out[i * (i + 1) // 2 + j] = total / root[i, i]
+                total -= root[i, l] * out[p]
+                p += l + 1
+            out[row + j] = total * reciprocal
+        out[row + i] = reciprocal
 
 
 @njit

@@ -151,6 +151,8 @@ def write_values(row: str, layout: Layout, leaves: Sequence[TensorVariable], ind
         offset, width = layout.offsets[layout.leaves.index(leaf)], prod(leaf.type.shape)
         if leaf.ndim == 0:
             lines.append(f"{row}[{offset}] = result[{j}]")
+        elif leaf.ndim == 1:
+            lines.append(f"{row}[{offset}:{offset + width}] = result[{j}]")
         else:
             flat = f"np.ascontiguousarray(result[{j}]).reshape({width})"
             lines.append(f"{row}[{offset}:{offset + width}] = {flat}")

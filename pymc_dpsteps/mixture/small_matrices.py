@@ -19,14 +19,21 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
+from pytensor.scalar import GT, Log, ScalarType
+from pytensor.scalar import bool as scalar_bool
+from pytensor.scalar import float64 as scalar_float64
+from pytensor.tensor.basic import ExtractDiag
 from pytensor.tensor.blockwise import Blockwise
+from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.linalg.decomposition.cholesky import Cholesky
 from pytensor.tensor.linalg.inverse import MatrixInverse
 from pytensor.tensor.linalg.solvers.triangular import SolveTriangular
+from pytensor.tensor.math import All, Sum
 from pytensor.tensor.random.basic import MvNormalRV
 
 from pymc_dpsteps import linalg
 from pymc_dpsteps.jit import source_key
+from pymc_dpsteps.mixture.rules import is_constant
 
 __all__ = ["MAX_SIZE", "InverseLower", "core_op", "is_small", "small_matrix_mode", "solves_lower"]
 
@@ -162,6 +169,46 @@ class TimesLower(SmallMatrixOp):
         return out
 
 
+class OfDiagonal(SmallMatrixOp):
+    """A function of a matrix's diagonal, as a PyTensor scalar: it makes no arrays."""
+
+    output_type: ClassVar[ScalarType] = scalar_float64
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Apply the operation."""
+        return Apply(self, list(inputs), [self.output_type()])
+
+    def infer_shape(self, node: Apply, shapes: Any) -> list[Any]:
+        """A scalar has no shape."""
+        return [()]
+
+
+class SumLogDiagonal(OfDiagonal):
+    """Sum of the diagonal's logarithms."""
+
+    @staticmethod
+    def compute(a: np.ndarray) -> float:
+        """Add up."""
+        total = 0.0
+        for i in range(len(a)):
+            total += np.log(a[i, i])
+        return total
+
+
+class PositiveDiagonal(OfDiagonal):
+    """Whether the diagonal is positive; a factor of what has none is not a number."""
+
+    output_type = scalar_bool
+
+    @staticmethod
+    def compute(a: np.ndarray) -> bool:
+        """Look at every entry."""
+        for i in range(len(a)):
+            if not a[i, i] > 0.0:
+                return False
+        return True
+
+
 @register_funcify_and_cache_key(SmallMatrixOp)
 def _funcify(op: SmallMatrixOp, node: Apply | None = None, **kwargs: Any) -> tuple[Any, str]:
     key = sha256(f"{type(op).__qualname__}:{source_key(__name__)}".encode()).hexdigest()
@@ -207,6 +254,31 @@ def _replace_linear_algebra(fgraph: Any, node: Apply) -> list[Variable] | None:
     return [Blockwise(small)(*node.inputs)]
 
 
+@node_rewriter([Sum, All])
+def _replace_reductions_of_diagonals(fgraph: Any, node: Apply) -> list[Variable] | None:
+    """``sum(log(diag(L)))`` and ``all(diag(L) > 0)``, as the densities of matrices have them."""
+    inner = node.inputs[0].owner
+    if node.out.ndim > 0 or inner is None or not isinstance(inner.op, Elemwise):
+        return None
+    matrix = _diagonal_of(inner.inputs[0])
+    if matrix is None or not is_small(matrix):
+        return None
+    if isinstance(node.op, Sum) and isinstance(inner.op.scalar_op, Log):
+        return [pt.tensor_from_scalar(SumLogDiagonal()(matrix))]
+    is_sign = isinstance(inner.op.scalar_op, GT) and is_constant(inner.inputs[1])
+    if isinstance(node.op, All) and is_sign and not np.any(inner.inputs[1].eval()):
+        return [pt.tensor_from_scalar(PositiveDiagonal()(matrix))]
+    return None
+
+
+def _diagonal_of(x: Variable) -> Variable | None:
+    """The matrix of which `x` is the main diagonal."""
+    node = x.owner
+    if x.ndim != 1 or node is None or not isinstance(node.op, ExtractDiag) or node.op.offset != 0:
+        return None
+    return node.inputs[0]
+
+
 @node_rewriter([MvNormalRV])
 def _replace_normal_draws(fgraph: Any, node: Apply) -> list[Variable] | None:
     """Draw ``mean + L ε``."""
@@ -221,5 +293,9 @@ def _replace_normal_draws(fgraph: Any, node: Apply) -> list[Variable] | None:
 
 def small_matrix_mode() -> Mode:
     """PyTensor's numba mode with the operations of this module, after its other rewrites."""
-    rewrites: list[Callable[..., Any]] = [_replace_linear_algebra, _replace_normal_draws]
+    rewrites: list[Callable[..., Any]] = [
+        _replace_linear_algebra,
+        _replace_reductions_of_diagonals,
+        _replace_normal_draws,
+    ]
     return get_mode("NUMBA").register((in2out(*rewrites, name="small_matrices"), 2.5))

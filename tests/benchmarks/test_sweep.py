@@ -1,7 +1,5 @@
 """Time of one sweep against a hand-written one, in the same run: the ratio is the result."""
 
-import time
-
 import numpy as np
 import pymc as pm
 import pytest
@@ -9,8 +7,8 @@ import pytest
 import pymc_dpsteps as dps
 from pymc_dpsteps.steps.blocked import blocked_sweep
 from pymc_dpsteps.steps.neal8 import neal8_sweep
-from pymc_dpsteps.steps.updates import prepare
 from tests.benchmarks.reference import reference_sweep
+from tests.benchmarks.timing import alternate, settled
 
 M = 3
 PRIOR = (1.0, 0.0, 10.0, 2.0)
@@ -31,48 +29,14 @@ def model(y, n_slots):
     return result
 
 
-def settled(y, n_slots):
-    """A step and its packed state after burn-in."""
-    with model(y, n_slots) as m:
-        step = dps.Neal8(m=M)
-        point = m.initial_point()
-    step.setup_chain(np.random.default_rng(1), 30, 0)
-    for _ in range(30):
-        point, _ = step.step(point)
-    step._unpack(point)
-    prepare(step._state)
-    return step, step._state
-
-
-def restore(arrays, copies):
-    for array, copy in zip(arrays, copies, strict=True):
-        array[...] = copy
-
-
-def alternate(ours, reference, repeats):
-    """Median seconds of each, measured in turns so that both see the same machine.
-
-    Both start every sweep from the same state: (call, arrays it changes).
-    """
-    times = np.empty((repeats, 2))
-    pairs = [(call, arrays, [a.copy() for a in arrays]) for call, arrays in (ours, reference)]
-    for r in range(repeats):
-        for j, (call, arrays, copies) in enumerate(pairs):
-            restore(arrays, copies)
-            start = time.perf_counter()
-            call()
-            times[r, j] = time.perf_counter() - start
-    for _, arrays, copies in pairs:
-        restore(arrays, copies)
-    return np.median(times, axis=0)
-
-
 @pytest.mark.benchmark
 @pytest.mark.parametrize("n_items", [100, 1_000, 10_000])
 def test_neal8_against_hand_written(n_items, benchmark, capsys):
     n_slots = 30
     y = data(n_items)
-    step, state = settled(y, n_slots)
+    with model(y, n_slots) as m:
+        step = dps.Neal8(m=M)
+    state = settled(step, m)
     rng = np.random.default_rng(2)
     z, counts = state.z.copy(), state.counts.copy()
     active, position = state.active.copy(), state.position.copy()
@@ -116,13 +80,8 @@ def test_blocked_sweep(n_items, benchmark, capsys):
         z = pm.Categorical("z", w, shape=n_items)
         pm.Normal("y", mu[z], sigma[z], observed=y)
         step = dps.BlockedGibbs()
-        point = m.initial_point()
-    step.setup_chain(np.random.default_rng(1), 30, 0)
-    for _ in range(30):
-        point, _ = step.step(point)
-    step._unpack(point)
-    prepare(step._state)
-    benchmark.pedantic(lambda: blocked_sweep(step.rng, step._state), rounds=20)
+    state = settled(step, m)
+    benchmark.pedantic(lambda: blocked_sweep(step.rng, state), rounds=20)
     ns = benchmark.stats["median"] / n_items * 1e9
     with capsys.disabled():
         print(f"\nBlocked Gibbs, N={n_items}, K={n_slots}: {ns:.0f} ns per observation")

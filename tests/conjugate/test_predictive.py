@@ -89,11 +89,14 @@ def test_a_change_of_rank_one(d, sign):
     rng = np.random.default_rng(15)
     factor, x = rng.normal(size=(d, d)), 0.3 * rng.normal(size=d)
     matrix = factor @ factor.T + (1.0 + x @ x) * np.eye(d)
-    root, expected = np.linalg.cholesky(matrix), matrix + sign * np.outer(x, x)
-    assert update_root(root, x.copy(), sign)
-    np.testing.assert_allclose(np.tril(root), np.linalg.cholesky(expected), rtol=1e-11, atol=1e-12)
+    expected = np.linalg.cholesky(matrix + sign * np.outer(x, x))
+    packed = np.concatenate([[np.nan], np.linalg.cholesky(matrix).ravel(), x])
+    ratio = update_root(d, packed, 1, packed, 1 + d * d, sign)
+    found = packed[1 : 1 + d * d].reshape(d, d)
+    assert ratio == pytest.approx(np.prod(np.diag(expected) / np.diag(np.linalg.cholesky(matrix))))
+    np.testing.assert_allclose(np.tril(found), expected, rtol=1e-11, atol=1e-12)
 
 
 def test_a_change_that_is_not_positive_definite_is_told():
-    root = 2.0 * np.eye(2)
-    assert not update_root(root, np.array([0.0, 2.5]), -1.0)
+    root = 2.0 * np.eye(2).ravel()
+    assert update_root(2, root, 0, np.array([0.0, 2.5]), 0, -1.0) == 0.0

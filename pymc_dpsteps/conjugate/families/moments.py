@@ -51,15 +51,19 @@ def update_vector_moments(
         return
     before = moments[1]
     total = before + sign * w
-    mean, rest, scatter = moments[2:], moments[2 + d :], moments[2 + 2 * d :]
-    factor = sign * w * before / total
+    mean, rest, scatter = 2, 2 + d, 2 + 2 * d  # where they begin: a slice costs more than a sum
+    factor, share = sign * w * before / total, sign * w / total
     for i in range(d):
-        left = factor * (e[i] - mean[i] - rest[i])
-        for j in range(d):
-            scatter[i * d + j] += left * (e[j] - mean[j] - rest[j])
+        left = factor * (e[i] - moments[mean + i] - moments[rest + i])
+        for j in range(i + 1):
+            change = left * (e[j] - moments[mean + j] - moments[rest + j])
+            moments[scatter + i * d + j] += change
+            if j < i:
+                moments[scatter + j * d + i] += change
     for i in range(d):
-        small = rest[i] + sign * w * (e[i] - mean[i] - rest[i]) / total
-        new = mean[i] + small
-        rest[i] = small - (new - mean[i])
-        mean[i] = new
+        old = moments[mean + i]
+        small = moments[rest + i] + share * (e[i] - old - moments[rest + i])
+        new = old + small
+        moments[rest + i] = small - (new - old)
+        moments[mean + i] = new
     moments[1] = total

@@ -64,20 +64,20 @@ def _centre(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
 @njit
 def _constant(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """Fill what belongs to the root and the weight into the cache."""
-    nu = hyper[d + 1] + stats[0]
-    cache[1] = 0.5 * (nu + 1.0)
+    cache[1] = 0.5 * (hyper[d + 1] + stats[0] + 1.0)
     cache[2] = lgamma(cache[1]) - lgamma(cache[1] - 0.5 * d) + 0.5 * d * log(cache[0] / pi)
-    for i in range(d):
-        cache[2] -= log(cache[3 + 2 * d + i * d + i])
+    cache[2] -= cache[-1]
 
 
 @njit
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
-    """``cache = (κ/(κ + 1), (ν + 1)/2, log of the constant, m, scratch, L)`` of the posterior.
+    """``cache = (κ/(κ + 1), (ν + 1)/2, log of the constant, m, scratch, L, log det L)``.
 
-    L is the Cholesky factor of V⁻¹.
+    Of the posterior; L is the Cholesky factor of V⁻¹.
     """
-    cache[3 + 2 * d :] = _posterior_scale_root(d, stats, hyper).reshape(d * d)
+    root = _posterior_scale_root(d, stats, hyper)
+    cache[3 + 2 * d : -1] = root.reshape(d * d)
+    cache[-1] = 0.5 * log_determinant(root)
     _centre(d, stats, hyper, cache)
     _constant(d, stats, hyper, cache)
 
@@ -102,14 +102,16 @@ def shift(
         return
     if sign < 0.0:
         _centre(d, stats, hyper, cache)
-    weight = sqrt(cache[0])
-    scratch = cache[3 + d : 3 + 2 * d]
+    weight, scratch = sqrt(cache[0]), 3 + d
     for i in range(d):
-        scratch[i] = weight * (datum[at + i] - cache[3 + i])
-    if not update_root(cache[3 + 2 * d :].reshape((d, d)), scratch, sign):
+        cache[scratch + i] = weight * (datum[at + i] - cache[3 + i])
+    ratio = update_root(d, cache, 3 + 2 * d, cache, scratch, sign)
+    if ratio == 0.0:
         refresh(d, stats, hyper, cache)
         return
-    _centre(d, stats, hyper, cache)
+    cache[-1] += log(ratio)
+    if sign > 0.0:
+        _centre(d, stats, hyper, cache)
     _constant(d, stats, hyper, cache)
 
 
@@ -170,7 +172,7 @@ NORMAL_WISHART = Family(
     n_stats=lambda d: 2 + 2 * d + d * d,
     n_hyper=lambda d: d + 2 + d * d,
     n_natural=lambda d: d + d * d,
-    n_cache=lambda d: 3 + 2 * d + d * d,
+    n_cache=lambda d: 4 + 2 * d + d * d,
     update=update,
     log_marginal=log_marginal,
     draw=draw,
