@@ -104,11 +104,11 @@ def inverse_lower(root: np.ndarray, out: np.ndarray) -> None:
         row = i * (i + 1) // 2
         reciprocal = 1.0 / root[i, i]
         for j in range(i):
-            total, p = 0.0, j * (j + 3) // 2
-            for l in range(j, i):
-                total -= root[i, l] * out[p]
-                p += l + 1
-            out[row + j] = total * reciprocal
+            out[row + j] = 0.0
+        for l in range(i):
+            factor, other = -reciprocal * root[i, l], l * (l + 1) // 2
+            for j in range(l + 1):
+                out[row + j] += factor * out[other + j]
         out[row + i] = reciprocal
 
 

@@ -81,7 +81,8 @@ class Root(SmallMatrixOp):
         """Factor the lower triangle."""
         out = np.zeros(a.shape)
         for i in range(len(a)):
-            out[i, : i + 1] = a[i, : i + 1]
+            for j in range(i + 1):
+                out[i, j] = a[i, j]
         linalg.cholesky(out)
         return out
 
