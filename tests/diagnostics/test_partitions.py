@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from pymc_dpsteps.diagnostics import (
+    adjusted_rand_index,
     coclustering,
     leaf_order,
+    least_squares_partition,
     n_clusters,
     sum_squared_proportions,
 )
@@ -67,6 +69,55 @@ def test_bad_labels_are_refused(labels, message):
         n_clusters(labels)
 
 
-def test_coclustering_needs_draws():
-    with pytest.raises(ValueError, match="no draws"):
-        coclustering(np.zeros((0, 4), dtype=int))
+@pytest.mark.parametrize("function", [coclustering, least_squares_partition])
+def test_pairs_need_draws(function):
+    with pytest.raises(ValueError, match=f"{function.__name__}: no draws"):
+        function(np.zeros((0, 4), dtype=int))
+
+
+def test_least_squares_partition_equals_a_direct_search():
+    rows = LABELS.reshape(-1, 9)
+    same = rows[:, :, None] == rows[:, None, :]
+    losses = ((same - same.mean(axis=0)) ** 2).sum(axis=(1, 2))
+    found = least_squares_partition(LABELS)
+    assert np.array_equal(found[:, None] == found, same[losses.argmin()])
+    assert found.dtype == np.int64
+
+
+def test_least_squares_partition_takes_the_first_of_ties_and_numbers_by_first_items():
+    # Every pair is together in one draw of three: all three draws are equally near.
+    tied = np.array([[5, 2, 2], [4, 0, 4], [1, 1, 7]])
+    assert least_squares_partition(tied).tolist() == [0, 1, 1]
+    assert least_squares_partition(tied[1:]).tolist() == [0, 1, 0]
+    assert least_squares_partition(np.array([[9]])).tolist() == [0]
+
+
+def test_adjusted_rand_index_equals_a_count_of_pairs():
+    table = np.array([[1, 1, 0], [1, 2, 1], [0, 0, 4]])
+    first = np.repeat([0, 0, 0, 1, 1, 1, 2, 2, 2], table.ravel())
+    second = np.repeat([0, 1, 2] * 3, table.ravel())
+    i, j = np.triu_indices(len(first), k=1)
+    in_first, in_second = first[i] == first[j], second[i] == second[j]
+    expected = in_first.sum() * in_second.sum() / len(i)
+    largest = (in_first.sum() + in_second.sum()) / 2
+    found = adjusted_rand_index(first, second)
+    assert found == pytest.approx(
+        ((in_first & in_second).sum() - expected) / (largest - expected), rel=1e-14
+    )
+    assert found == pytest.approx(0.3126, abs=1e-4)
+    assert adjusted_rand_index(second, first) == pytest.approx(found, rel=1e-14)
+
+
+def test_adjusted_rand_index_of_the_extremes():
+    names = np.array(["setosa", "virginica", "setosa", "versicolor"])
+    assert adjusted_rand_index(names, [3, 1, 3, 0]) == 1.0
+    for same in (np.zeros(4), np.arange(4), np.zeros(1)):
+        assert adjusted_rand_index(same, same) == 1.0
+    assert adjusted_rand_index(np.zeros(4), np.arange(4)) == 0.0
+    assert adjusted_rand_index([0, 0, 1, 1], [0, 1, 0, 1]) == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize("second", [np.zeros(3), np.zeros((4, 1))])
+def test_adjusted_rand_index_needs_the_same_items(second):
+    with pytest.raises(ValueError, match="have shapes"):
+        adjusted_rand_index(np.zeros(4), second)
