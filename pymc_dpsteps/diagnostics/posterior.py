@@ -33,7 +33,11 @@ def read_untransformed(model: pm.Model, allocation: str | None = None) -> Mixtur
     -------
     Mixture
     """
-    return read_mixture(remove_value_transforms(model), allocation)
+    model = remove_value_transforms(model)
+    for rv in model.free_RVs:
+        # PyMC names the value after the transform where that has an underscore in its name.
+        model.rvs_to_values[rv].name = rv.name
+    return read_mixture(model, allocation)
 
 
 def posterior_of(idata: xr.DataTree) -> xr.Dataset:

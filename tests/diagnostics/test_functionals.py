@@ -54,6 +54,25 @@ def test_functionals_equal_a_direct_computation():
     )
 
 
+def test_log_likelihood_of_atoms_whose_transform_has_an_underscore_in_its_name():
+    rows = RNG.normal(size=(6, 2))
+    with pm.Model() as model:
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=K, shape=6)
+        factor = pm.LKJCorr("factor", n=2, eta=2, shape=(K, 2, 2))
+        pm.MvNormal("y", 0.0, chol=factor[z], observed=rows)
+    rho = RNG.uniform(-1, 1, size=(2, 5, K))
+    zero, one = np.zeros_like(rho), np.ones_like(rho)
+    factors = np.moveaxis([[one, zero], [rho, np.sqrt(1 - rho**2)]], [0, 1], [-2, -1])
+    state = {"factor": factors, "z": draws()["z"]}
+    found = dps.diagnostics.partition(as_tree(**state), model=model)["log_likelihood"]
+    of_items = np.take_along_axis(rho, state["z"], axis=2)[1, 2]
+    expected = sum(
+        stats.multivariate_normal([0, 0], [[1, r], [r, 1]]).logpdf(y)
+        for r, y in zip(of_items, rows, strict=True)
+    )
+    assert found.values[1, 2] == pytest.approx(expected, rel=1e-10)
+
+
 def test_model_in_context_and_coordinates_of_thinned_draws():
     tree = as_tree(**draws()).isel(draw=slice(1, None, 2))
     with normal_model():
