@@ -88,10 +88,10 @@ def save_figure(results: dict[str, xr.DataTree]) -> None:
     figure, axes = plt.subplots(len(LABELS), 2, figsize=(8.4, 8.0), layout="constrained")
     for (name, label), (left, right) in zip(LABELS.items(), axes, strict=True):
         for way, idata in results.items():
-            draws = idata["posterior"][name]
-            grid, density, _ = array_stats.kde(draws.values.ravel())
+            draws = idata["posterior"].to_dataset()[name].values
+            grid, density, _ = array_stats.kde(draws.ravel())
             left.plot(grid, density, color=COLOURS[way], lw=1.6)
-            correlation = array_stats.autocorr(draws.values, axis=-1).mean(axis=0)
+            correlation = array_stats.autocorr(draws, axis=-1).mean(axis=0)
             right.plot(correlation[: N_LAGS + 1], color=COLOURS[way], lw=1.6, label=way)
         left.set_xlabel(label)
         left.set_ylabel("posterior density")

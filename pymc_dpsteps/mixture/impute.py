@@ -11,6 +11,8 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 
 from pymc_dpsteps.mixture.codegen_priors import with_generators
+from pymc_dpsteps.mixture.missing import draw_given_observed
+from pymc_dpsteps.mixture.small_matrices import small_matrix_mode
 from pymc_dpsteps.mixture.structure import Mixture
 
 __all__ = ["compile_imputation"]
@@ -27,7 +29,10 @@ def compile_imputation(mixture: Mixture) -> Callable[[np.random.Generator, Point
         ``impute(rng, point)``: values of the missing observations by name of value variable.
     """
     model = mixture.model
-    draws = [mixture.in_value_space(rv) for rv in mixture.imputed]
+    draws = []
+    for rv in mixture.imputed:
+        draw = draw_given_observed(model, rv)
+        draws.append(mixture.in_value_space(rv) if draw is None else draw)
     others = [rv for rv in model.basic_RVs if rv not in mixture.imputed]
     values = model.replace_rvs_by_values(others)
     draws = list(clone_replace(draws, dict(zip(others, values, strict=True))))
@@ -36,7 +41,7 @@ def compile_imputation(mixture: Mixture) -> Callable[[np.random.Generator, Point
     function = pm.pytensorf.compile(
         [*(In(g, mutable=True, borrow=True) for g in generators), *inputs],
         draws,
-        mode="NUMBA",
+        mode=small_matrix_mode(),
         random_seed=False,
     )
     names = [model.rvs_to_values[rv].name for rv in mixture.imputed]

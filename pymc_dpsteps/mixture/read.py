@@ -20,6 +20,7 @@ from pymc_dpsteps.distributions.crp import ChineseRestaurantProcessRV
 from pymc_dpsteps.mixture.group import group_of, without_masks
 from pymc_dpsteps.mixture.hyperparameters import read_hyperparameters
 from pymc_dpsteps.mixture.lift import Lifter
+from pymc_dpsteps.mixture.missing import without_missing
 from pymc_dpsteps.mixture.prior import read_concentration, read_prior
 from pymc_dpsteps.mixture.rules import Axis, ComponentError, LiftError
 from pymc_dpsteps.mixture.structure import (
@@ -101,13 +102,15 @@ def read_mixture(model: pm.Model, allocation: str | None = None) -> Mixture:
     n_items, n_components = _sizes(z)
 
     terms = model.basic_RVs + model.potentials
-    log_densities = without_masks(with_fixed_shapes(model.logp(vars=terms, sum=False)))
-    factors = dict(zip(terms, log_densities, strict=True))
+    factors = dict(zip(terms, model.logp(vars=terms, sum=False), strict=True))
+    factors, integrated = without_missing(model, factors)
+    log_densities = without_masks(with_fixed_shapes(list(factors.values())))
+    factors = dict(zip(factors, log_densities, strict=True))
     touched = {term: set(ancestors([factor])) for term, factor in factors.items()}
     kernel_rvs = [rv for rv in model.basic_RVs if rv is not z and z_value in touched[rv]]
     if not kernel_rvs:
         raise MixtureError(f"The allocation {name} indexes nothing. {_LOOKED_FOR}.")
-    imputed = _missing_observations(model, kernel_rvs, touched)
+    imputed = [*_missing_observations(model, kernel_rvs, touched), *integrated]
     kernel_rvs = [rv for rv in kernel_rvs if rv not in imputed]
     _refuse_nan(model, kernel_rvs)
 

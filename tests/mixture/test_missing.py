@@ -9,7 +9,14 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 import pymc_dpsteps as dps
-from tests.helpers_chain import assert_means, partition_functionals, run_chain, slot_counts
+from tests.helpers_chain import (
+    STANDARD_ERRORS,
+    assert_means,
+    partition_functionals,
+    run_chain,
+    slot_counts,
+)
+from tests.helpers_compiled import kernel_table
 from tests.helpers_exact import NOISE, SPREAD, all_labels, crp
 
 N, K = 5, 3
@@ -77,8 +84,18 @@ def draws_of(chain, exact):
     return draws | {f"missing {j}": x for j, x in enumerate(missing.T)}
 
 
-@pytest.mark.parametrize("step", [dps.Neal8, dps.Neal3])
-@pytest.mark.parametrize("declare", [univariate, masked_array, bivariate])
+@pytest.mark.parametrize(
+    ("declare", "step"),
+    [
+        *(
+            (declare, step)
+            for declare in (univariate, bivariate)
+            for step in (dps.Neal8, dps.Neal3)
+        ),
+        (masked_array, dps.Neal3),
+        (multivariate, dps.Neal8),
+    ],
+)
 def test_posterior_with_missing_entries(declare, step):
     exact, model = exact_of(declare), model_of(declare)
     with model:
@@ -86,20 +103,67 @@ def test_posterior_with_missing_entries(declare, step):
     assert_means(draws_of(chain, exact), exact)
 
 
-def test_entries_of_a_multivariate_normal_are_left_to_other_steps():
-    """PyMC keeps them inside one density; here they are drawn exactly between sweeps."""
-    exact, model = exact_of(multivariate), model_of(multivariate)
-    item, column = np.nonzero(np.isnan(TWO))
+def observed_density(mean, covariance, rows):
+    """Log density of the observed part of every row, by scipy."""
+    total = []
+    for y in rows:
+        there = ~np.isnan(y)
+        among = covariance[np.ix_(there, there)]
+        law = multivariate_normal(mean[there], among) if there.any() else None
+        total.append(0.0 if law is None else law.logpdf(y[there]))
+    return total
 
-    def impute(point, rng):
-        centre = point["mu"][point["z"][item], column]
-        return {**point, "y_unobserved": rng.normal(centre, NOISE)}
 
-    with model:
+CORRELATED = np.array([[1.0, 0.7, 0.2], [0.7, 2.0, 0.3], [0.2, 0.3, 1.5]])
+THREE = np.array([[0.3, 1.0, -2.0], [NAN, 0.4, 0.1], [1.0, NAN, NAN], [NAN] * 3, [0.2, NAN, 1.1]])
+
+
+def vectors_with_gaps():
+    with pm.Model() as model:
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=K, shape=N)
+        mu = pm.Normal("mu", 0, SPREAD, shape=(K, 3))
+        scale = pm.Gamma("scale", 3, 3, shape=K)
+        pm.MvNormal("y", mu[z], cov=(scale[:, None, None] * CORRELATED)[z], observed=THREE)
         step = dps.Neal8()
-        chain = run_chain(step, model, ["z", "y_unobserved"], SWEEPS, seed=42, between=impute)
+    point, _ = step.step(model.initial_point())
+    return model, step, point
+
+
+def test_gaps_of_a_multivariate_normal_are_integrated_out():
+    _, step, point = vectors_with_gaps()
+    found = kernel_table(step, point)
+    for k in range(K):
+        covariance = np.exp(point["scale_log__"][k]) * CORRELATED
+        expected = observed_density(point["mu"][k], covariance, THREE)
+        np.testing.assert_allclose(found[:, k], expected, rtol=1e-10, atol=1e-12)
+
+
+def test_gaps_of_a_multivariate_normal_are_drawn_given_the_rest():
+    """Means, variances and covariances within five standard errors of the conditional law's."""
+    _, step, point = vectors_with_gaps()
+    rng = np.random.default_rng(43)
+    draws = np.array([step._impute(rng, point)["y_unobserved"] for _ in range(20_000)])
+    item, _ = np.nonzero(np.isnan(THREE))
+    for i in np.unique(item):
+        gone, there, k = np.isnan(THREE[i]), ~np.isnan(THREE[i]), point["z"][i]
+        covariance = np.exp(point["scale_log__"][k]) * CORRELATED
+        slope = covariance[np.ix_(gone, there)] @ np.linalg.inv(covariance[np.ix_(there, there)])
+        centre = point["mu"][k][gone] + slope @ (THREE[i] - point["mu"][k])[there]
+        scatter = covariance[np.ix_(gone, gone)] - slope @ covariance[np.ix_(there, gone)]
+        x = draws[:, item == i] - centre
+        products = np.einsum("na,nb->nab", x, x)
+        for values, exact in ((x, np.zeros(gone.sum())), (products, scatter)):
+            error = values.std(axis=0) / np.sqrt(len(draws))
+            assert (abs(values.mean(axis=0) - exact) < STANDARD_ERRORS * error).all()
+
+
+def test_gaps_used_elsewhere_are_left_to_other_steps():
+    with pm.Model() as model:
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=K, shape=N)
+        y = pm.MvNormal("y", vector()[z], cov=np.eye(2), observed=TWO)
+        pm.Normal("x", y.sum(axis=1), 1.0, observed=np.zeros(N))
+        step = dps.Neal8(model=model)
     assert "y_unobserved" not in [v.name for v in step.vars]
-    assert_means(draws_of(chain, exact), exact)
 
 
 def test_pm_sample_imputes():
