@@ -89,7 +89,17 @@ def draw_base(rng, shared, values, first):
 def compile_concentration(
     log_prior: Variable, parameters: Variable, theta: Sequence[TensorVariable], shared: Layout
 ) -> Any:
-    """Compile log prior of the concentration and the urn's parameters (CONCENTRATION)."""
+    """Compile log prior of the concentration and the urn's parameters (CONCENTRATION).
+
+    Without concentration variables the parameters are an entry of the shared vector.
+    """
+    if not theta:
+        source = f"""
+def concentration(theta, shared, parameters):
+    parameters[:, :] = {shared.read("shared", parameters)}
+    return 0.0
+"""
+        return compile_source(source, "concentration", {}, CONCENTRATION, "entry")
     compiled = funcify((*theta, *shared.leaves), [log_prior, parameters])
     source = f"""
 def concentration(theta, shared, parameters):
@@ -134,9 +144,15 @@ def hyperparameters(h, rows, n, values, shared):
 
 
 def compile_vector(
-    graph: Variable, name: str, leaves: Sequence[TensorVariable], shared: Layout
+    graph: Variable | None, name: str, leaves: Sequence[TensorVariable], shared: Layout
 ) -> Any:
-    """Compile a vector computed from another and from shared entries (WEIGHTS, WEIGHT_VALUE)."""
+    """Compile a vector computed from another and from shared entries (WEIGHTS, WEIGHT_VALUE).
+
+    Without a graph nothing is computed.
+    """
+    if graph is None:
+        source = f"def {name}(row, shared, out):\n    return"
+        return compile_source(source, name, {}, WEIGHTS, "nothing")
     compiled = funcify((*leaves, *shared.leaves), [graph])
     source = f"""
 def {name}(row, shared, out):

@@ -35,7 +35,8 @@ from pymc_dpsteps.mixture.codegen_blocks import LaidOutBlock
 from pymc_dpsteps.mixture.context import compile_context
 from pymc_dpsteps.mixture.cut import Leaves, hoist
 from pymc_dpsteps.mixture.hyperparameters import hyperparameter_graphs
-from pymc_dpsteps.mixture.pieces import Pieces, cut_mixture
+from pymc_dpsteps.mixture.pieces import Pieces, as_entry, cut_mixture
+from pymc_dpsteps.mixture.rules import is_constant
 from pymc_dpsteps.mixture.structure import Block, Conjugacy, Mixture
 
 __all__ = ["SIGNATURES", "CompiledMixture", "compile_mixture"]
@@ -295,16 +296,18 @@ def _concentration_graphs(
     graphs = [log_prior.astype("float64"), parameters.astype("float64")]
     graphs = list(clone_replace(graphs, leaves)) if leaves else graphs
     log_prior, parameters = hoist(graphs, set(leaves.values()), hoisted)
+    if not leaves and is_constant(parameters):
+        parameters = as_entry(parameters, hoisted)
     return list(leaves.values()), log_prior, parameters
 
 
 def _weights_graph(
     mixture: Mixture, hoisted: Leaves
-) -> tuple[list[TensorVariable], TensorVariable]:
-    """The weights as a function of the weight variable's value; empty for the CRP."""
+) -> tuple[list[TensorVariable], TensorVariable | None]:
+    """The weights as a function of the weight variable's value; None for the CRP."""
     model, prior = mixture.model, mixture.prior
     if prior.weights is None:
-        return [], pt.zeros(0)
+        return [], None
     (weights,) = model.replace_rvs_by_values([prior.weights])
     leaves: Leaves = {}
     if prior.weight_rv is not None:
@@ -315,9 +318,11 @@ def _weights_graph(
     return list(leaves.values()), weights
 
 
-def _weight_value_graph(mixture: Mixture) -> tuple[TensorVariable, str, list[TensorVariable]]:
+def _weight_value_graph(
+    mixture: Mixture,
+) -> tuple[TensorVariable | None, str, list[TensorVariable]]:
     rv = mixture.prior.weight_rv
     if rv is None:
-        return pt.zeros(0), "weight_value", []
+        return None, "weight_value", []
     leaf = pt.tensor(name=rv.name, shape=rv.type.shape, dtype=rv.dtype)
     return mixture.in_value_space(rv, leaf), "weight_value", [leaf]

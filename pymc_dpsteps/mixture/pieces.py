@@ -15,7 +15,7 @@ from pymc_dpsteps.mixture.distances import Distance, take_distances
 from pymc_dpsteps.mixture.rules import is_constant
 from pymc_dpsteps.mixture.structure import Block, Conjugacy, Mixture
 
-__all__ = ["KernelPiece", "Pieces", "cut_mixture"]
+__all__ = ["KernelPiece", "Pieces", "as_entry", "cut_mixture"]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _hoist_kernels(
     result = []
     for kernel in kernels:
         graph, *of_distances = islice(rest, len(kernel.graphs))
-        of_distances = [_entry(x, hoisted) if is_constant(x) else x for x in of_distances]
+        of_distances = [as_entry(x, hoisted) if is_constant(x) else x for x in of_distances]
         result.append(kernel.with_graphs([graph, *of_distances]))
     return result, log_base
 
@@ -146,12 +146,12 @@ def _hoist_blocks(blocks: Sequence[Block], varying: set[Variable], hoisted: Leav
         rest = iter(graphs)
         data = tuple(replace(d, graphs=tuple(islice(rest, len(d.graphs)))) for d in block.data)
         if not block.given and hyper not in set(hoisted.values()):  # a constant
-            hyper = _entry(hyper, hoisted)
+            hyper = as_entry(hyper, hoisted)
         result.append(replace(block, data=data, values=tuple(rest), hyper=hyper))
     return result
 
 
-def _entry(constant: TensorVariable, hoisted: Leaves) -> TensorVariable:
+def as_entry(constant: TensorVariable, hoisted: Leaves) -> TensorVariable:
     """Make a constant an entry of the shared vector."""
     if constant not in hoisted:
         hoisted[constant] = pt.tensor(shape=constant.type.shape, dtype="float64")

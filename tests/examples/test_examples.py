@@ -12,7 +12,16 @@ FOLDER = Path(__file__).parents[2] / "examples"
 # Their main takes no number of draws: the demo, and the table of autocorrelation times.
 WITHOUT_DRAWS = {"galaxies", "neal2000"}
 # Those that compile for longer than about twenty seconds where nothing is cached.
-SLOW = {"compositions", "missing_data", "multivariate_normal", "random_effects"}
+SLOW = {
+    "compositions",
+    "concentration",
+    "hyperpriors",
+    "missing_data",
+    "mixed_types",
+    "multivariate_normal",
+    "random_effects",
+    "two_allocations",
+}
 NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - WITHOUT_DRAWS)
 
 
