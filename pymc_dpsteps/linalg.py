@@ -56,9 +56,9 @@ def update_root(d: int, root: np.ndarray, first: int, x: np.ndarray, at: int, si
         square = pivot * pivot + sign * x[at + j] * x[at + j]
         if not square > _LITTLE * pivot * pivot:
             return 0.0
-        new = sqrt(square)
-        cosine, sine = new / pivot, x[at + j] / pivot
-        shrink = 1.0 / cosine
+        new, reciprocal = sqrt(square), 1.0 / pivot
+        cosine, sine = new * reciprocal, x[at + j] * reciprocal
+        shrink = pivot / new
         ratio *= cosine
         root[first + j * d + j] = new
         for i in range(j + 1, d):

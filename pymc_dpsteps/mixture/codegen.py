@@ -151,8 +151,9 @@ def write_values(row: str, layout: Layout, leaves: Sequence[TensorVariable], ind
         offset, width = layout.offsets[layout.leaves.index(leaf)], prod(leaf.type.shape)
         if leaf.ndim == 0:
             lines.append(f"{row}[{offset}] = result[{j}]")
-        elif leaf.ndim == 1:
-            lines.append(f"{row}[{offset}:{offset + width}] = result[{j}]")
+        elif leaf.ndim == 1:  # a loop costs less than to cut a slice
+            lines.append(f"for q in range({width}):")
+            lines.append(f"    {row}[{offset} + q] = result[{j}][q]")
         else:
             flat = f"np.ascontiguousarray(result[{j}]).reshape({width})"
             lines.append(f"{row}[{offset}:{offset + width}] = {flat}")
@@ -247,18 +248,41 @@ def kernel(i, rows, n, items, columns, shared, out):
     return compile_source(source, "kernel", _kernel_names(parts), KERNEL, _kernel_key(parts))
 
 
+def _copies(graphs: Sequence[Variable], columns: Layout, values: Layout, indent: int) -> str:
+    """Source code that copies the columns that are atoms as they are from ``value``."""
+    lines = []
+    for graph, leaf in zip(graphs, columns.leaves, strict=True):
+        if graph in values.leaves:
+            to, of = (layout.offsets[layout.leaves.index(x)] for layout, x in
+                      ((columns, leaf), (values, graph)))  # fmt: skip
+            lines.append(f"for q in range({prod(leaf.type.shape)}):")
+            lines.append(f"    column[{to} + q] = value[{of} + q]")
+    return "\n".join(" " * indent + line for line in lines)
+
+
+def _computed(
+    graphs: Sequence[Variable], columns: Layout, values: Layout
+) -> tuple[list[Variable], list[TensorVariable]]:
+    """The other columns: their graphs and leaves."""
+    pairs = zip(graphs, columns.leaves, strict=True)
+    rest = [(graph, leaf) for graph, leaf in pairs if graph not in values.leaves]
+    return [graph for graph, _ in rest], [leaf for _, leaf in rest]
+
+
 def compile_derive(
     graphs: Sequence[Variable], columns: Layout, values: Layout, shared: Layout
 ) -> Any:
     """Compile component columns from rows of atoms (DERIVE)."""
-    compiled = funcify((*values.leaves, *shared.leaves), graphs)
+    computed, leaves = _computed(graphs, columns, values)
+    compiled = funcify((*values.leaves, *shared.leaves), computed)
     source = f"""
 def derive(values, first, last, shared, columns):
     for k in range(first, last):
         value = values[k]
         column = columns[k]
         result = function({compiled.arguments(value=values, shared=shared)})
-{write_values("column", columns, columns.leaves, indent=8)}
+{write_values("column", columns, leaves, indent=8)}
+{_copies(graphs, columns, values, indent=8)}
 """
     names = {"function": compiled.function, "np": np}
     return compile_source(source, "derive", names, DERIVE, compiled.key)
@@ -266,21 +290,24 @@ def derive(values, first, last, shared, columns):
 
 def compile_log_posterior(
     parts: Sequence[KernelPart],
-    row_graphs: Sequence[Variable],
+    graphs: Sequence[Variable],
+    log_base: Variable,
     columns: Layout,
     values: Layout,
     shared: Layout,
 ) -> Any:
     """Compile log g0 plus log F of a cluster's items: what atom updates sample (LOG_POSTERIOR)."""
-    prior = funcify((*values.leaves, *shared.leaves), row_graphs)
+    computed, leaves = _computed(graphs, columns, values)
+    prior = funcify((*values.leaves, *shared.leaves), [*computed, log_base])
     source = f"""
 def log_posterior(value, members, n, items, shared, scratch):
     result = prior({prior.arguments(value=values, shared=shared)})
-    total = result[{len(row_graphs) - 1}]
+    total = result[{len(computed)}]
     if not total > -np.inf:
         return -np.inf
     column = scratch[0]
-{write_values("column", columns, columns.leaves, indent=4)}
+{write_values("column", columns, leaves, indent=4)}
+{_copies(graphs, columns, values, indent=4)}
     for j in range(n):
         item = items[members[j]]
 {_add_log_kernel(parts, columns, shared, indent=8)}

@@ -167,13 +167,15 @@ def compile_mixture(
         for j, (kernel, row) in enumerate(zip(pieces.kernels, [items, *rows], strict=True))
     ]
     log_base = pieces.log_base
-    row_graphs = [*pieces.component, log_base]
+    in_columns = list(pieces.component)
     laid_out = _lay_out(pieces, hoisted, items, rows, values, shared)
 
     functions: dict[str, Any] = {
         "kernel": codegen.compile_kernel(parts, columns, shared),
-        "log_posterior": codegen.compile_log_posterior(parts, row_graphs, columns, values, shared),
-        "derive": codegen.compile_derive(row_graphs[:-1], columns, values, shared),
+        "log_posterior": codegen.compile_log_posterior(
+            parts, in_columns, log_base, columns, values, shared
+        ),
+        "derive": codegen.compile_derive(in_columns, columns, values, shared),
         "draw_base": codegen_priors.compile_draw_base(
             draws, hyper_leaves, mixture.n_components, values, shared
         ),

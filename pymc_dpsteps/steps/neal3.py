@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_inline
 from pymc_dpsteps.steps.marginal import MarginalStep
 from pymc_dpsteps.steps.occupancy import occupy, vacate
 from pymc_dpsteps.steps.state import (
@@ -30,6 +30,12 @@ from pymc_dpsteps.steps.updates import pick, prepare, update_rest
 __all__ = ["Neal3"]
 
 
+@njit_inline
+def _copy(rows: np.ndarray, source: int, target: int) -> None:
+    for q in range(rows.shape[1]):
+        rows[target, q] = rows[source, q]
+
+
 @njit
 def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
@@ -38,11 +44,13 @@ def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     items, shared, datum = state.items, state.shared, state.datum
     predictive, choose_slot = predictive_of(state), choose_slot_of(state)
     shift, log_predictive = shift_of(state), log_predictive_of(state)
-    nobody = len(counts)
+    nobody, before = len(counts), len(counts) + 1  # rows: of no item, and of the item's cluster
     births = deaths = 0
     for i in range(len(z)):
         own = z[i]
         counts[own] -= 1
+        _copy(stats, own, before)
+        _copy(cache, own, before)
         shift(stats[own], cache[own], i, -1.0, items, shared, datum)
         singleton = counts[own] == 0
         if singleton:
@@ -65,6 +73,10 @@ def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
             deaths += singleton
         z[i] = slot
         counts[slot] += 1
+        if slot == own and not singleton:  # most items stay where they are
+            _copy(stats, before, own)
+            _copy(cache, before, own)
+            continue
         shift(stats[slot], cache[slot], i, 1.0, items, shared, datum)
     return births, deaths
 

@@ -28,7 +28,7 @@ def restricted_gibbs(
 ) -> float:
     """Build a launch state and scan it once more; with `replay`, to the present split.
 
-    Leaves the statistics of i's and j's sides in the last two rows. Returns the log probability
+    Leaves the statistics of i's and j's sides in rows K and K + 1. Returns the log probability
     of the last scan.
     """
     first = len(state.counts)
