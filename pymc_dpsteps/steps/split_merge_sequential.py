@@ -28,7 +28,8 @@ def allocate_sequentially(
 ) -> float:
     """Allocate all of S; with `replay`, to the present split.
 
-    Leaves the statistics of i's and j's sides in rows K and K + 1. Returns the log probability of the allocation given its order.
+    Leaves the statistics of i's and j's sides in rows K and K + 1. Returns the log
+    probability of the allocation given its order.
     """
     z, members, side, stats = state.z, scratch.members, scratch.side, state.stats
     log_marginal, update = log_marginal_of(state), update_of(state)

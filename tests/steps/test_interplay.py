@@ -34,7 +34,8 @@ def test_hyperparameter_updated_by_another_step():
         return point | {"m": np.array(rng.normal(mean, precision**-0.5))}
 
     with model:
-        chain = run_chain(dps.Neal8(m=2), model, ["z", "m"], SWEEPS, seed=25, between=draw_m)
+        step = dps.Neal8(m=2, hyperparameters=None)
+        chain = run_chain(step, model, ["z", "m"], SWEEPS, seed=25, between=draw_m)
     labels = all_labels(len(y), K)
     covariances = [
         NOISE**2 * np.eye(len(y)) + SPREAD**2 * np.equal.outer(z, z) + 1.0 for z in labels
