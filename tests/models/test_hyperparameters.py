@@ -177,7 +177,7 @@ def normal_of_random_base(z):
 
 
 def counts_of_random_base(z):
-    b = pm.Gamma("b", 4, 8)
+    b = pm.Gamma("b", 12, 24)  # squares of counts need a variance: 1 / b has eight moments and more
     rate = pm.Gamma("rate", 2, b, shape=joint.K)
     pm.Poisson("y", rate[z], shape=joint.N)
 
