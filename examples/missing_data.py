@@ -32,6 +32,7 @@ import pymc_dpsteps as dps
 OUTPUT = Path(__file__).parent / "output"
 N_COMPONENTS = 20
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]  # Okabe and Ito
+MINUTES = [2, 5, 10, 20, 50, 100]
 
 
 def remove(rows: np.ndarray, n_whole: int = 3) -> np.ndarray:
@@ -112,6 +113,14 @@ def main(draws: int = 2000, tune: int = 500) -> None:
         compare(ax, idata, rows, truth, list(table.columns))
         print()
         ax.set(title=title, xlabel=f"true value ({units})", ylabel=f"imputed value ({units})")
+    # Eruptions last minutes, what is between them an hour.
+    for set_scale, set_ticks in [
+        (axes[1].set_xscale, axes[1].set_xticks),
+        (axes[1].set_yscale, axes[1].set_yticks),
+    ]:
+        set_scale("log")
+        set_ticks(MINUTES, labels=MINUTES)
+    axes[1].minorticks_off()
     figure.suptitle("Posterior mean and 89% interval of values removed", fontsize=10)
     figure.savefig(OUTPUT / "missing_data.png", dpi=150)
     plt.close(figure)
