@@ -68,9 +68,13 @@ class Layout:
         ends = np.cumsum([0] + [prod(leaf.type.shape) for leaf in leaves])
         return cls(leaves, tuple(int(e) for e in ends[:-1]), int(ends[-1]))
 
+    def at(self, leaf: Variable) -> int:
+        """Offset of `leaf`."""
+        return self.offsets[self.leaves.index(leaf)]
+
     def read(self, row: str, leaf: TensorVariable) -> str:
         """Source code that reads `leaf` from the packed vector named `row`."""
-        return _read(row, self.offsets[self.leaves.index(leaf)], leaf.type.shape)
+        return _read(row, self.at(leaf), leaf.type.shape)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def write_values(row: str, layout: Layout, leaves: Sequence[TensorVariable], ind
     """Source code that stores `result`, one entry for each of `leaves`, in a packed vector."""
     lines = []
     for j, leaf in enumerate(leaves):
-        offset, width = layout.offsets[layout.leaves.index(leaf)], prod(leaf.type.shape)
+        offset, width = layout.at(leaf), prod(leaf.type.shape)
         if leaf.ndim == 0:
             lines.append(f"{row}[{offset}] = result[{j}]")
         elif leaf.ndim == 1:  # a loop costs less than to cut a slice
@@ -207,7 +211,7 @@ def _add_log_kernel(
 def _distance(distance: Distance, rows: dict[str, Layout]) -> str:
     """Source code that computes a squared distance where its leaves lie."""
     places = [
-        f"{row}, {layout.offsets[layout.leaves.index(leaf)]}"
+        f"{row}, {layout.at(leaf)}"
         for leaf in distance.graphs
         for row, layout in rows.items()
         if leaf in layout.leaves
@@ -253,10 +257,8 @@ def _copies(graphs: Sequence[Variable], columns: Layout, values: Layout, indent:
     lines = []
     for graph, leaf in zip(graphs, columns.leaves, strict=True):
         if graph in values.leaves:
-            to, of = (layout.offsets[layout.leaves.index(x)] for layout, x in
-                      ((columns, leaf), (values, graph)))  # fmt: skip
             lines.append(f"for q in range({prod(leaf.type.shape)}):")
-            lines.append(f"    column[{to} + q] = value[{of} + q]")
+            lines.append(f"    column[{columns.at(leaf)} + q] = value[{values.at(graph)} + q]")
     return "\n".join(" " * indent + line for line in lines)
 
 

@@ -212,8 +212,9 @@ class PositiveDiagonal(OfDiagonal):
 
 @register_funcify_and_cache_key(SmallMatrixOp)
 def _funcify(op: SmallMatrixOp, node: Apply | None = None, **kwargs: Any) -> tuple[Any, str]:
-    key = sha256(f"{type(op).__qualname__}:{source_key(__name__)}".encode()).hexdigest()
-    return numba_njit(op.compute), key
+    kind = type(op)
+    key = f"{kind.__module__}.{kind.__qualname__}:{source_key(kind.__module__)}"
+    return numba_njit(op.compute), sha256(key.encode()).hexdigest()
 
 
 def core_op(x: Variable) -> Any:
