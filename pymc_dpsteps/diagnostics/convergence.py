@@ -73,8 +73,9 @@ def convergence_messages(partition: xr.Dataset) -> list[str]:
     -------
     list of str
         A message for all functionals whose rank-normalised split R-hat exceeds 1.01, one for
-        those whose bulk or tail ESS is below 100 per chain; empty when all is well. A
-        functional with one and the same value in all draws is well.
+        those whose bulk or tail ESS is below 100 per chain, and one for those that are not
+        finite in some draws; empty when all is well. A functional with one and the same value in
+        all draws is well.
 
     References
     ----------
@@ -85,11 +86,14 @@ def convergence_messages(partition: xr.Dataset) -> list[str]:
     n_chains, n_draws = partition.sizes["chain"], partition.sizes["draw"]
     if n_draws < _MIN_DRAWS:
         return [f"{n_draws} draws per chain are too few to judge convergence."]
-    r_hats, sizes = [], []
+    r_hats, sizes, broken = [], [], []
     needed = _MIN_ESS_PER_CHAIN * n_chains
     for name, variable in partition.data_vars.items():
         values = np.asarray(variable.transpose("chain", "draw").values, dtype=np.float64)
         if (values == values[0, 0]).all():
+            continue
+        if bad := np.count_nonzero(~np.isfinite(values)):
+            broken.append(f"{name} in {bad / values.size:.1%} of the draws")
             continue
         r_hat, bulk, tail = _diagnose(values)
         if n_chains > 1 and not r_hat <= _MAX_R_HAT:
@@ -97,6 +101,13 @@ def convergence_messages(partition: xr.Dataset) -> list[str]:
         if not min(bulk, tail) >= needed:
             sizes.append(f"{name} {bulk:.0f} (bulk), {tail:.0f} (tail)")
     messages = []
+    if broken:
+        messages.append(
+            f"Not finite: {'; '.join(broken)}. The posterior may be improper: where data have "
+            "ties, the scale of a component on these alone runs to zero unless its prior density "
+            "vanishes there, as that of pm.LogNormal and pm.InverseGamma does and pm.HalfNormal's "
+            "does not."
+        )
     if r_hats:
         messages.append(
             f"The chains disagree: R-hat above {_MAX_R_HAT} for {'; '.join(r_hats)}. Give more "

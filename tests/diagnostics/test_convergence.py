@@ -34,6 +34,14 @@ def test_chains_stuck_at_different_values_are_not_well():
     assert "R-hat" in convergence_messages(dataset(k=stuck))[0]
 
 
+def test_draws_that_are_not_finite_are_counted():
+    x = RNG.normal(size=(4, 500))
+    x[1, :20] = np.nan
+    (message,) = convergence_messages(dataset(log_likelihood=x, fine=RNG.normal(size=(4, 500))))
+    assert "Not finite: log_likelihood in 1.0% of the draws" in message
+    assert "ties" in message
+
+
 def test_few_draws():
     assert "below 400" in convergence_messages(dataset(x=RNG.normal(size=(4, 50))))[-1]
     (message,) = convergence_messages(dataset(x=RNG.normal(size=(4, 3))))
