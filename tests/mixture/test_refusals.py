@@ -397,7 +397,13 @@ def test_a_number_that_is_not_positive_or_whole(step, name, value):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("init", "all"), ("atoms", "nuts"), ("concentration", "gibbs")]
+    ("option", "value"),
+    [
+        ("init", "all"),
+        ("atoms", "nuts"),
+        ("concentration", "gibbs"),
+        ("hyperparameters", "nuts"),
+    ],
 )
 @pytest.mark.parametrize("step", [dps.Neal8, dps.BlockedGibbs])
 def test_an_option_with_an_unknown_value(step, option, value):
@@ -411,6 +417,11 @@ def test_an_unknown_option():
 
 def test_a_slice_sampler_for_a_fixed_concentration():
     assert_refused(plain_crp, "z", "concentration='slice'", "auto", concentration="slice")
+
+
+def test_a_slice_sampler_for_hyperparameters_that_are_not_there():
+    fragments = ("hyperparameters='slice'", "mu", "auto")
+    assert_refused(plain_crp, *fragments, hyperparameters="slice")
 
 
 def test_a_name_that_is_not_an_allocation():
