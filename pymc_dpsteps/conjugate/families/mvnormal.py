@@ -63,6 +63,18 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 
 @njit
+def _pull(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.ndarray:
+    """``nΛ(mean - m)``."""
+    noise = hyper[d + d * d :].reshape((d, d))
+    pull = np.zeros(d)
+    for i in range(d):
+        for j in range(d):
+            deviation = stats[2 + j] - hyper[j] + stats[2 + d + j]
+            pull[i] += stats[0] * noise[i, j] * deviation
+    return pull
+
+
+@njit
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """``cache = (m, L⁻¹ by rows, log of the constant)`` with ``L L' = Λ⁻¹ + (P + nΛ)⁻¹``."""
     n = stats[0]
@@ -71,13 +83,11 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     covariance, rest = np.empty((d, d)), np.empty((d, d))
     inverse(noise.copy(), covariance)
     inverse(precision, rest)
+    pull = _pull(d, stats, hyper)
     for i in range(d):
         shift = 0.0
         for j in range(d):
-            pull = 0.0
-            for l in range(d):
-                pull += n * noise[j, l] * (stats[2 + l] - hyper[l] + stats[2 + d + l])
-            shift += rest[i, j] * pull
+            shift += rest[i, j] * pull[j]
         cache[i] = hyper[i] + shift
     covariance += rest
     cholesky(covariance)
@@ -99,11 +109,7 @@ def draw(
     """Draw mu from its normal posterior."""
     n = stats[0]
     noise = hyper[d + d * d :].reshape((d, d))
-    shift = np.zeros(d)
-    for i in range(d):
-        for j in range(d):
-            deviation = stats[2 + j] - hyper[j] + stats[2 + d + j]
-            shift[i] += n * noise[i, j] * deviation
+    shift = _pull(d, stats, hyper)
     root = hyper[d : d + d * d].reshape((d, d)) + n * noise
     cholesky(root)
     solve_lower(root, shift)
