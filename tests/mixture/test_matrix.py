@@ -24,7 +24,8 @@ def test_rows_of_an_allocation_add_up_to_the_log_likelihood():
     )
     rng = np.random.default_rng(0)
     point = {name: rng.normal(size=np.shape(x)) for name, x in model.initial_point(0).items()}
-    matrix = function(*[point[v.name] for v in mixture.model.value_vars[:-1]], np.zeros(4, int))
+    point["z"] = np.zeros(4, dtype=np.int64)
+    matrix = function(**{v.name: point[v.name] for v in mixture.model.value_vars})
     assert matrix.shape == (4, 5)
     log_likelihood = model.compile_logp(vars=[model[name] for name in ("y", "v", "u")])
     for labels in ([0, 1, 2, 3], [4, 4, 0, 1], [2, 2, 2, 2]):
