@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pymc as pm
@@ -13,7 +13,7 @@ from pytensor.graph.basic import Variable
 
 from pymc_dpsteps.mixture import Mixture, read_mixture
 
-__all__ = ["draws_of", "evaluate", "posterior_of", "read_untransformed"]
+__all__ = ["draws_of", "each_draw", "evaluate", "posterior_of", "read_untransformed"]
 
 
 def read_untransformed(model: pm.Model, allocation: str | None = None) -> Mixture:
@@ -88,35 +88,55 @@ def draws_of(posterior: xr.Dataset, names: Iterable[str]) -> dict[str, NDArray]:
     return {name: x.reshape(-1, *x.shape[2:]) for name, x in found.items()}
 
 
-def evaluate(
-    inputs: Sequence[Variable], outputs: Sequence[Variable], draws: Sequence[NDArray]
-) -> list[NDArray]:
-    """Evaluate graphs at every draw.
+def each_draw(
+    inputs: Sequence[Variable],
+    outputs: Sequence[Variable],
+    draws: Sequence[NDArray],
+    *,
+    random_seed: int | None = None,
+) -> Iterator[list[NDArray]]:
+    """Values of graphs at one draw after the other.
 
     Parameters
     ----------
     inputs : sequence of variables
         Leaves of the graphs; those that are not used are ignored.
     outputs : sequence of variables
-        Graphs of a fixed shape.
+        Graphs.
     draws : sequence of numpy.ndarray, shape (S, ...)
         Values of the inputs, one after the other along the leading axis. S is at least 1.
+    random_seed : int, optional
+        Seed, where the graphs hold random variables.
+
+    Yields
+    ------
+    list of numpy.ndarray
+        One array per output.
+    """
+    seed = False if random_seed is None else random_seed  # False: look for no generators
+    function = pm.compile(list(inputs), list(outputs), on_unused_input="ignore", random_seed=seed)
+    columns = [
+        np.ascontiguousarray(x, dtype=v.type.dtype) for v, x in zip(inputs, draws, strict=True)
+    ]
+    function.trust_input = True  # a check of every argument costs more than the evaluation
+    for s in range(len(columns[0])):
+        yield function(*[np.asarray(column[s]) for column in columns])
+
+
+def evaluate(
+    inputs: Sequence[Variable], outputs: Sequence[Variable], draws: Sequence[NDArray]
+) -> list[NDArray]:
+    """Values of graphs of a fixed shape at all draws, stacked; parameters as of `each_draw`.
 
     Returns
     -------
     list of numpy.ndarray, shape (S, ...)
         One array per output.
     """
-    function = pm.compile(list(inputs), list(outputs), on_unused_input="ignore", random_seed=False)
-    columns = [
-        np.ascontiguousarray(x, dtype=v.type.dtype) for v, x in zip(inputs, draws, strict=True)
-    ]
-    function.trust_input = True  # a check of every argument costs more than the evaluation
-    n_draws = len(columns[0])
     results: list[NDArray] = []
-    for s in range(n_draws):
-        values = function(*[np.asarray(column[s]) for column in columns])
+    for s, values in enumerate(each_draw(inputs, outputs, draws)):
         if not results:
+            n_draws = len(draws[0])
             results = [np.empty((n_draws, *np.shape(v)), dtype=v.dtype) for v in values]
         for result, value in zip(results, values, strict=True):
             result[s] = value
