@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
-from arviz_stats.base import array_stats
 
 import pymc_dpsteps as dps
 
@@ -92,11 +91,6 @@ def run(row: Row, n_iterations: int, seed: int = 1) -> tuple[np.ndarray, np.ndar
     return k, theta_1, 1e6 * (perf_counter() - start) / n_iterations
 
 
-def autocorrelation_time(draws: np.ndarray) -> float:
-    """Number of draws that are worth one independent draw for the mean, by ArviZ."""
-    return float(len(draws) / array_stats.ess(draws[None, :], method="mean"))
-
-
 def main(n_iterations: int) -> None:
     """Run every row and print the table."""
     print(f"{n_iterations:,} iterations; exact E[k] = {E_K:.3f}, E[theta_1] = {E_THETA_1:.3f}\n")
@@ -107,7 +101,7 @@ def main(n_iterations: int) -> None:
     )
     for row in ROWS:
         k, theta_1, microseconds = run(row, n_iterations)
-        tau = autocorrelation_time(k), autocorrelation_time(theta_1)
+        tau = [dps.diagnostics.integrated_autocorr_time(x) for x in (k, theta_1)]
         printed = [f"{x:.1f}" if x else "" for x in (*(row.neal or (0, 0)),)]
         checked = [f"{x:.1f}" if x else "" for x in (*(row.independent or (0, 0)),)]
         print(

@@ -2,7 +2,7 @@
 
 from pymc_dpsteps import datasets, diagnostics, kernels, plots, predict
 from pymc_dpsteps.conjugate import conjugacy
-from pymc_dpsteps.diagnostics import summary
+from pymc_dpsteps.diagnostics import check_truncation, efficiency, summary, truncation_level
 from pymc_dpsteps.distributions import ChineseRestaurantProcess
 from pymc_dpsteps.mixture import MixtureError
 from pymc_dpsteps.sample import sample
@@ -36,13 +36,16 @@ __all__ = [
     "Neal8",
     "SliceGibbs",
     "SplitMerge",
+    "check_truncation",
     "conjugacy",
     "datasets",
     "diagnostics",
+    "efficiency",
     "kernels",
     "plots",
     "predict",
     "sample",
     "summary",
+    "truncation_level",
 ]
 __version__ = "0.1.0"

@@ -49,21 +49,6 @@ def run_chain(
     return draws
 
 
-def autocorrelation_time(x: Draws) -> float:
-    """Integrated autocorrelation time 1 + 2 Σ ρ_t, by Geyer's initial monotone sequence.
-
-    Sums of adjacent pairs of autocovariances are positive and decreasing for a reversible chain
-    (Geyer 1992, section 3.3); the sum stops at the first that is negative in the estimate.
-    """
-    n = len(x)
-    spectrum = np.fft.rfft(x - x.mean(), 2 * n)
-    covariance = np.fft.irfft(spectrum * spectrum.conj())[:n] / n
-    pairs = covariance[: n - n % 2].reshape(-1, 2).sum(axis=1)
-    negative = np.flatnonzero(pairs <= 0.0)
-    pairs = np.minimum.accumulate(pairs[: negative[0] if len(negative) else None])
-    return float(2.0 * pairs.sum() / covariance[0] - 1.0)
-
-
 def effective_size(x: Draws) -> float:
     """Effective sample size of the mean of one chain, ArviZ's rank-free ``ess(method="mean")``."""
     x = np.asarray(x, dtype=float)

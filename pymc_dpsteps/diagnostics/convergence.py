@@ -6,59 +6,15 @@ chain. The functionals in the group ``partition`` of a result have no such freed
 
 from __future__ import annotations
 
-from typing import Any
-
 import arviz_stats
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-__all__ = ["convergence_messages", "summary"]
+__all__ = ["convergence_messages"]
 
 _MAX_R_HAT = 1.01
 _MIN_ESS_PER_CHAIN = 100
 _MIN_DRAWS = 4  # with fewer, neither R-hat nor ESS is defined
-_COLUMNS = ("ess_bulk", "ess_tail", "r_hat", "mcse_mean")
-
-
-def summary(
-    idata: xr.DataTree, *, ci_prob: float = 0.89, round_to: int | str = "auto"
-) -> pd.DataFrame:
-    """Table of the label-invariant functionals of a result.
-
-    Parameters
-    ----------
-    idata : xarray.DataTree
-        Result of `dps.sample`: it has the group ``partition``.
-    ci_prob : float, default 0.89
-        Probability of the equal-tailed interval.
-    round_to : int or {"auto", "none"}, default "auto"
-        See `arviz_stats.summary`; "none" gives the numbers as they are.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row for each functional; columns mean, sd, the bounds of the interval, ess_bulk,
-        ess_tail, r_hat, mcse_mean. A functional that never changes has no R-hat (nan).
-
-    Raises
-    ------
-    ValueError
-        If the result has no group ``partition``.
-    """
-    if "partition" not in idata.children:
-        raise ValueError(
-            f"No group 'partition' among {list(idata.children)}. Sample with dps.sample, or add "
-            "it: idata['partition'] = xr.DataTree(dps.diagnostics.partition(idata, model=model))."
-        )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        table = arviz_stats.summary(
-            idata, group="partition", ci_prob=ci_prob, ci_kind="eti", round_to=round_to
-        )
-    interval = [name for name in table.columns if str(name).startswith("eti")]
-    columns: list[Any] = ["mean", "sd", *interval, *_COLUMNS]
-    chosen: pd.DataFrame = table[columns]
-    return chosen
 
 
 def convergence_messages(partition: xr.Dataset) -> list[str]:

@@ -16,6 +16,7 @@ from pymc_dpsteps.diagnostics.posterior import (
     posterior_of,
     read_untransformed,
 )
+from pymc_dpsteps.diagnostics.sizes import entropy, sorted_sizes
 from pymc_dpsteps.mixture import Mixture, find_allocations
 
 __all__ = ["partition"]
@@ -38,11 +39,13 @@ def partition(idata: xr.DataTree, *, model: pm.Model | None = None) -> xr.Datase
 
         - ``n_clusters``: number of clusters;
         - ``sum_squared_proportions``: sum over clusters of the squared proportion of items;
+        - ``largest_cluster``: number of items in the largest cluster;
+        - ``entropy``: entropy of the cluster proportions, in nats;
         - ``log_likelihood``: sum over items of the log density of the kernel at the atoms of
           the item's cluster, constants included;
         - the concentration parameters of the model, under their own names.
 
-        Where the model has several allocations, the first three are prefixed by the name of
+        Where the model has several allocations, all but the last are prefixed by the name of
         the allocation, as in ``z_n_clusters``. What needs a variable that was not kept (see
         ``var_names`` of `pymc.sample`) is left out.
 
@@ -82,6 +85,9 @@ def _functionals(mixture: Mixture, posterior: xr.Dataset) -> dict[str, tuple[NDA
             sum_squared_proportions(labels),
             "sum of squared cluster proportions",
         )
+        sizes = sorted_sizes(labels)
+        found["largest_cluster"] = sizes[:, 0], "items in the largest cluster"
+        found["entropy"] = entropy(sizes), "entropy of cluster proportions (nats)"
     model = mixture.model
     kernel = model.logp(vars=[model[name] for name in mixture.kernel_names])
     leaves = set(ancestors([kernel]))

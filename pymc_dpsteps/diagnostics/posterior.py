@@ -10,10 +10,19 @@ import xarray as xr
 from numpy.typing import NDArray
 from pymc.model.transform.conditioning import remove_value_transforms
 from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors
 
 from pymc_dpsteps.mixture import Mixture, read_mixture
 
-__all__ = ["draws_of", "each_draw", "evaluate", "posterior_of", "read_untransformed"]
+__all__ = [
+    "draws_of",
+    "each_draw",
+    "evaluate",
+    "evaluate_graph",
+    "labels_of",
+    "posterior_of",
+    "read_untransformed",
+]
 
 
 def read_untransformed(model: pm.Model, allocation: str | None = None) -> Mixture:
@@ -57,6 +66,39 @@ def posterior_of(idata: xr.DataTree) -> xr.Dataset:
     if posterior.sizes.get("chain", 0) * posterior.sizes.get("draw", 0) == 0:
         raise ValueError("The posterior holds no draws.")
     return posterior
+
+
+def labels_of(posterior: xr.Dataset, allocation: str | None = None) -> xr.DataArray:
+    """Draws of an allocation, with the dimensions (chain, draw, item).
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+        With the dimensions chain and draw.
+    allocation : str, optional
+        Name of the allocation. Default: the only integer vector in the posterior.
+
+    Returns
+    -------
+    xarray.DataArray of int64
+
+    Raises
+    ------
+    ValueError
+        If it is not in the posterior, or it is not clear which variable it is.
+    """
+    candidates = [
+        str(name)
+        for name, x in posterior.data_vars.items()
+        if x.dtype.kind in "iu" and x.ndim == 3 and {"chain", "draw"} < set(x.dims)
+    ]
+    if allocation is None and len(candidates) == 1:
+        allocation = candidates[0]
+    if allocation in candidates:
+        return posterior[allocation].transpose("chain", "draw", ...)
+    found = ", ".join(candidates) or "none"
+    wanted = "No allocation is named" if allocation is None else f"{allocation} is not among"
+    raise ValueError(f"{wanted} the integer vectors of the posterior: {found}. Give allocation=.")
 
 
 def draws_of(posterior: xr.Dataset, names: Iterable[str]) -> dict[str, NDArray]:
@@ -141,3 +183,37 @@ def evaluate(
         for result, value in zip(results, values, strict=True):
             result[s] = value
     return results
+
+
+def evaluate_graph(mixture: Mixture, graph: Variable, posterior: xr.Dataset) -> NDArray:
+    """Evaluate a graph of a mixture's random variables at every draw.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        As read by `read_untransformed`.
+    graph : variable
+        Of a fixed shape.
+    posterior : xarray.Dataset
+        With the dimensions chain and draw.
+
+    Returns
+    -------
+    numpy.ndarray, shape (S, ...)
+        Chains and draws joined to one leading axis.
+
+    Raises
+    ------
+    ValueError
+        If a variable that the graph needs was not kept.
+    """
+    (graph,) = mixture.model.replace_rvs_by_values([graph])
+    reached = set(ancestors([graph]))
+    inputs = [v for v in mixture.model.value_vars if v in reached]
+    if not inputs:
+        constant = np.asarray(graph.eval())
+        n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+        return np.broadcast_to(constant, (n_draws, *constant.shape))
+    draws = draws_of(posterior, [str(v.name) for v in inputs])
+    (values,) = evaluate(inputs, [graph], list(draws.values()))
+    return values

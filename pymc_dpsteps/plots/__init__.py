@@ -2,5 +2,6 @@
 
 from pymc_dpsteps.plots.coclustering import coclustering
 from pymc_dpsteps.plots.density import density
+from pymc_dpsteps.plots.efficiency import efficiency
 
-__all__ = ["coclustering", "density"]
+__all__ = ["coclustering", "density", "efficiency"]

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from pymc_dpsteps.diagnostics import partitions
-from pymc_dpsteps.diagnostics.posterior import posterior_of
+from pymc_dpsteps.diagnostics.posterior import labels_of, posterior_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,8 +55,8 @@ def coclustering(
     """
     import matplotlib.pyplot as plt
 
-    labels = _labels(posterior_of(idata), allocation)
-    together = partitions.coclustering(labels.transpose("chain", "draw", ...).values)
+    labels = labels_of(posterior_of(idata), allocation)
+    together = partitions.coclustering(labels.values)
     rows, how = _order(together, order)
     if ax is None:
         _, ax = plt.subplots(figsize=(5.6, 4.7), layout="constrained")
@@ -76,21 +76,6 @@ def coclustering(
         bar.set_label("posterior probability of sharing a cluster")
         bar.outline.set_visible(False)
     return ax
-
-
-def _labels(posterior: xr.Dataset, allocation: str | None) -> xr.DataArray:
-    candidates = [
-        str(name)
-        for name, x in posterior.data_vars.items()
-        if x.dtype.kind in "iu" and x.ndim == 3 and {"chain", "draw"} < set(x.dims)
-    ]
-    if allocation is None and len(candidates) == 1:
-        allocation = candidates[0]
-    if allocation in candidates:
-        return posterior[allocation]
-    found = ", ".join(candidates) or "none"
-    wanted = "No allocation is named" if allocation is None else f"{allocation} is not among"
-    raise ValueError(f"{wanted} the integer vectors of the posterior: {found}. Give allocation=.")
 
 
 def _order(

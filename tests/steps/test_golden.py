@@ -12,11 +12,11 @@ import pymc as pm
 import pytest
 
 import pymc_dpsteps as dps
+from pymc_dpsteps.diagnostics import integrated_autocorr_time
 from tests.helpers_algorithms import ALGORITHMS, CRP, STICKS, serving
 from tests.helpers_chain import (
     assert_means,
     atom_of_first_item,
-    autocorrelation_time,
     partition_functionals,
     run_chain,
 )
@@ -123,7 +123,7 @@ def autocorrelation_times(step, sweeps):
     rows = GOLDENS["neal2000_nine_points"]["autocorrelation_time"]["rows"]
     (row,) = [row for row in rows if row["algorithm"] == TABLE_1[step]]
     draws = golden_draws("neal2000_nine_points", step, sweeps)
-    found = {name: autocorrelation_time(draws[name]) for name in ("k", "theta_1")}
+    found = {name: integrated_autocorr_time(draws[name]) for name in ("k", "theta_1")}
     # Each entry: the printed table, the independent program (more precise).
     return found, {"k": row["tau_k"][1], "theta_1": row["tau_theta_1"][1]}
 
