@@ -9,6 +9,7 @@ import xarray as xr
 import pymc_dpsteps as dps
 
 Y = np.concatenate([np.random.default_rng(4).normal(m, 1, size=10) for m in (-6, 6)])
+OF_LABELS = ("n_clusters", "sum_squared_proportions", "largest_cluster", "entropy")
 QUICK: Any = {"progressbar": False, "cores": 1}
 
 
@@ -40,10 +41,10 @@ def result() -> xr.DataTree:
 def test_four_chains_with_functionals(result):
     assert result["posterior"].sizes["chain"] == 4
     partition = result["partition"]
-    names = {"n_clusters", "sum_squared_proportions", "log_likelihood", "alpha"}
-    assert set(partition.data_vars) == names
+    assert set(partition.data_vars) == {*OF_LABELS, "log_likelihood", "alpha"}
     assert all(x.dims == ("chain", "draw") for x in partition.data_vars.values())
-    np.testing.assert_array_equal(partition["n_clusters"], result["sample_stats"]["n_clusters"])
+    for name in ("n_clusters", "largest_cluster"):
+        np.testing.assert_array_equal(partition[name], result["sample_stats"][name])
     assert 2.0 < float(partition["n_clusters"].mean()) < 4.0
 
 
@@ -136,7 +137,7 @@ def test_a_chain_interrupted_while_tuning_is_left_out():
 def test_variables_that_were_not_kept_leave_out_their_functionals():
     model = model_of("restaurant")
     found = dps.sample(10, tune=10, model=model, var_names=["alpha", "z"], quiet=True, **QUICK)
-    assert set(found["partition"].data_vars) == {"n_clusters", "sum_squared_proportions", "alpha"}
+    assert set(found["partition"].data_vars) == {*OF_LABELS, "alpha"}
 
 
 def test_a_trace_is_returned_as_it_is():

@@ -1,8 +1,6 @@
 import numpy as np
-import pytest
 import xarray as xr
 
-import pymc_dpsteps as dps
 from pymc_dpsteps.diagnostics import convergence_messages
 
 RNG = np.random.default_rng(2)
@@ -52,22 +50,3 @@ def test_one_chain_is_judged_by_its_size_alone():
     assert convergence_messages(dataset(x=RNG.normal(size=(1, 500)))) == []
     (message,) = convergence_messages(dataset(x=RNG.normal(size=(1, 500)).cumsum(axis=1)))
     assert "below 100" in message
-
-
-@pytest.mark.filterwarnings("error")
-def test_summary_is_a_table_of_the_group_partition():
-    found = dataset(x=RNG.normal(size=(4, 500)), k=np.ones((4, 500), dtype=int))
-    tree = xr.DataTree.from_dict({"partition": found})
-    table = dps.summary(tree, round_to="none")
-    assert list(table.index) == ["x", "k"]
-    expected = ["mean", "sd", "eti89_lb", "eti89_ub", "ess_bulk", "ess_tail", "r_hat", "mcse_mean"]
-    assert list(table.columns) == expected
-    assert table.loc["x", "mean"] == pytest.approx(found["x"].values.mean())
-    assert table.loc["x", "eti89_ub"] == pytest.approx(np.quantile(found["x"], 0.945), rel=0.02)
-    assert table.loc["k", "sd"] == 0.0
-    assert "eti50_lb" in dps.summary(tree, ci_prob=0.5)
-
-
-def test_summary_says_how_to_get_the_group():
-    with pytest.raises(ValueError, match=r"dps\.sample"):
-        dps.summary(xr.DataTree.from_dict({"posterior": xr.Dataset()}))

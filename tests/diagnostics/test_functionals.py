@@ -9,6 +9,7 @@ import pymc_dpsteps as dps
 RNG = np.random.default_rng(1)
 Y = RNG.normal(size=6)
 K = 4
+OF_LABELS = ("n_clusters", "sum_squared_proportions", "largest_cluster", "entropy")
 
 
 def normal_model() -> pm.Model:
@@ -42,7 +43,7 @@ def draws() -> dict[str, np.ndarray]:
 def test_functionals_equal_a_direct_computation():
     state = draws()
     found = dps.diagnostics.partition(as_tree(**state), model=normal_model())
-    assert set(found) == {"n_clusters", "sum_squared_proportions", "log_likelihood", "alpha"}
+    assert set(found) == {*OF_LABELS, "log_likelihood", "alpha"}
     assert all(x.dims == ("chain", "draw") for x in found.values())
     mu = np.take_along_axis(state["mu"], state["z"], axis=2)
     sigma = np.take_along_axis(state["sigma"], state["z"], axis=2)
@@ -52,6 +53,12 @@ def test_functionals_equal_a_direct_computation():
     np.testing.assert_array_equal(
         found["n_clusters"], [[len(set(z)) for z in chain] for chain in state["z"]]
     )
+    sizes = [[np.bincount(z) for z in chain] for chain in state["z"]]
+    np.testing.assert_array_equal(
+        found["largest_cluster"], [[max(n) for n in chain] for chain in sizes]
+    )
+    entropies = [[stats.entropy(n) for n in chain] for chain in sizes]  # normalises
+    np.testing.assert_allclose(found["entropy"], entropies, rtol=1e-12, atol=1e-15)
 
 
 def test_log_likelihood_of_atoms_whose_transform_has_an_underscore_in_its_name():
@@ -85,7 +92,7 @@ def test_what_needs_a_variable_that_was_not_kept_is_left_out():
     state = draws()
     del state["mu"], state["alpha"]
     found = dps.diagnostics.partition(as_tree(**state), model=normal_model())
-    assert set(found) == {"n_clusters", "sum_squared_proportions"}
+    assert set(found) == set(OF_LABELS)
 
 
 def test_several_allocations_are_told_apart_by_name():
@@ -105,7 +112,7 @@ def test_several_allocations_are_told_apart_by_name():
         "alpha": RNG.gamma(2, size=(2, 5)),
     }
     found = dps.diagnostics.partition(as_tree(**state), model=model)
-    names = ("n_clusters", "sum_squared_proportions", "log_likelihood")
+    names = (*OF_LABELS, "log_likelihood")
     assert set(found) == {"alpha"} | {f"{a}_{name}" for a in "zs" for name in names}
     rate_of_items = np.take_along_axis(state["rate"], state["s"], axis=2)
     expected = stats.poisson.logpmf([0, 1, 2, 3], rate_of_items).sum(axis=2)

@@ -3,6 +3,7 @@ import sys
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -89,6 +90,38 @@ def test_coclustering_refuses_what_is_not_clear(idata):
     with pytest.raises(ValueError, match="No allocation is named"):
         dps.plots.coclustering(idata)
     assert dps.plots.coclustering(idata, allocation="s").images
+
+
+def table_of(*milliseconds: float) -> pd.DataFrame:
+    names = ["n_clusters", "entropy"]
+    index = pd.MultiIndex.from_product([["Neal8", "Neal2"], names], names=["step", "functional"])
+    return pd.DataFrame({"ms_per_independent_draw": milliseconds}, index)
+
+
+def test_efficiency_draws_a_bar_for_every_step_and_functional():
+    ax = dps.plots.efficiency(table_of(2.0, 3.0, 5.0, 700.0))
+    first, second = ax.containers
+    assert [bar.get_width() for bar in first] == [2.0, 5.0]  # n_clusters, the steps as given
+    assert [bar.get_width() for bar in second] == [3.0, 700.0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Neal8", "Neal2"]
+    assert [text.get_text() for text in ax.texts] == ["2", "5", "3", "700"]
+    assert ax.get_xlabel() == "time per independent draw (ms)" and ax.get_xscale() == "log"
+
+
+def test_efficiency_of_one_functional_into_given_axes():
+    _, ax = plt.subplots()
+    assert dps.plots.efficiency(table_of(2, 3, 5, 700), functionals=["n_clusters"], ax=ax) is ax
+    assert ax.get_xscale() == "linear" and ax.get_xlim()[0] == 0.0
+    assert ax.get_legend() is None and ax.get_title(loc="left") == "n_clusters"
+
+
+def test_efficiency_leaves_out_what_is_constant():
+    ax = dps.plots.efficiency(table_of(np.nan, 3.0, np.nan, 7.0))
+    assert ax.get_title(loc="left") == "entropy"
+    with pytest.raises(ValueError, match="nothing to draw"):
+        dps.plots.efficiency(table_of(*[np.nan] * 4))
+    with pytest.raises(ValueError, match="No functional alpha in the table; it has n_clusters"):
+        dps.plots.efficiency(table_of(1, 2, 3, 4), functionals=["alpha"])
 
 
 def test_importing_the_package_does_not_import_pyplot():
