@@ -69,8 +69,8 @@ def sample(
     -------
     xarray.DataTree
         What `pymc.sample` returns, with one group more, ``partition``: for every draw, the
-        number of clusters, the sum of squared cluster proportions, the log-likelihood and the
-        concentration (see `dps.diagnostics.partition`). `dps.summary` makes a table of it.
+        number of clusters, measures of their sizes, the log-likelihood and the concentration (see
+        `dps.diagnostics.partition`). `dps.summary` makes a table of it.
 
     Raises
     ------

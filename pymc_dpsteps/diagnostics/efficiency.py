@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial as Partial
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -158,7 +158,7 @@ def _labelled(steps: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
 def _label(step: Any) -> str:
     if isinstance(step, list | tuple):
         return " + ".join(map(_label, step))
-    if isinstance(step, Partial):
+    if isinstance(step, partial):
         options = ", ".join(f"{name}={value}" for name, value in step.keywords.items())
         return f"{_label(step.func)}({options})"
     return step.__name__ if isinstance(step, type) else type(step).__name__
@@ -167,7 +167,7 @@ def _label(step: Any) -> str:
 def _built(step: Any, model: pm.Model) -> list[BlockedStep]:
     if isinstance(step, list | tuple):
         return [built for part in step for built in _built(part, model)]
-    if isinstance(step, type | Partial):
+    if isinstance(step, type | partial):
         with model:
             step = step()
     if isinstance(step, BlockedStep | CompoundStep):

@@ -18,9 +18,10 @@ def model_of(prior: str, K: int, alpha: float | None = None) -> pm.Model:
             case "sticks":
                 w = pm.StickBreakingWeights("w", concentration, K=K - 1)
                 z = pm.Categorical("z", w, shape=N)
-            case "pitman-yor":
-                k = np.arange(1, K)
-                v = pm.Beta("v", 0.8, concentration + 0.2 * k, shape=K - 1)
+            case "pitman-yor" | "uneven" | "growing":
+                first = {"pitman-yor": 0.8, "uneven": 2.0, "growing": 1.0}[prior]
+                more = 0.0 if prior == "uneven" else 0.2 * np.arange(1, K)
+                v = pm.Beta("v", first, concentration + more, shape=K - 1)
                 rest = pm.math.concatenate([[1.0], pm.math.cumprod(1 - v)])
                 z = pm.Categorical("z", pm.math.concatenate([v, [1.0]]) * rest, shape=N)
             case "dirichlet":
@@ -100,9 +101,10 @@ def test_more_sticks_than_items_may_be_too_few():
     assert "the truncation at K=8 matters. Use K=16." in found.messages[0]
 
 
-def test_there_is_no_bound_for_sticks_of_another_law():
+@pytest.mark.parametrize("prior", ["pitman-yor", "uneven", "growing"])
+def test_there_is_no_bound_for_sticks_of_another_law(prior):
     found = dps.check_truncation(
-        posterior(z=[0, 0, 1, 1, 0, 0], v=[0.5, 0.99], alpha=0.5), model=model_of("pitman-yor", 3)
+        posterior(z=[0, 0, 1, 1, 0, 0], v=[0.5, 0.99], alpha=0.5), model=model_of(prior, 3)
     )
     assert found.table.loc["z", "last_weight_mean"] == pytest.approx(0.005)
     assert np.isnan(found.table.loc["z", "bound"]) and "bound" not in found.messages[0]
