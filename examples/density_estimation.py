@@ -192,9 +192,10 @@ def draw_lines(targets: dict[str, Target], draws: int, tune: int) -> None:
             ax.plot(x, curves["mean"], color=BLUE, lw=1.8, label="posterior mean, 89% band")
             ax.plot(x, estimate, color=ORANGE, lw=1.1, label="kernel estimate")
             ax.plot(x, target.pdf(x), color="black", lw=1.1, ls=(0, (4, 2)), label="true density")
+            inside = y[(x[0] <= y) & (y <= x[-1])]
             ax.plot(
-                y,
-                np.full(len(y), -0.02),
+                inside,
+                np.full(len(inside), -0.02),
                 "|",
                 color="#555555",
                 ms=5,

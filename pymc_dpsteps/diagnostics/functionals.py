@@ -12,7 +12,7 @@ from pytensor.graph.traversal import ancestors
 from pymc_dpsteps.diagnostics.partitions import n_clusters, sum_squared_proportions
 from pymc_dpsteps.diagnostics.posterior import (
     draws_of,
-    evaluate,
+    evaluate_graph,
     posterior_of,
     read_untransformed,
 )
@@ -90,10 +90,8 @@ def _functionals(mixture: Mixture, posterior: xr.Dataset) -> dict[str, tuple[NDA
         found["entropy"] = entropy(sizes), "entropy of cluster proportions (nats)"
     model = mixture.model
     kernel = model.logp(vars=[model[name] for name in mixture.kernel_names])
-    leaves = set(ancestors([kernel]))
-    needed = [v for v in model.value_vars if v in leaves]
+    needed = set(ancestors([kernel])).intersection(model.value_vars)
     if all(v.name in posterior for v in needed):
-        draws = draws_of(posterior, [str(v.name) for v in needed])
-        (log_likelihood,) = evaluate(needed, [kernel], list(draws.values()))
+        log_likelihood = evaluate_graph(mixture, kernel, posterior)
         found["log_likelihood"] = log_likelihood.astype(np.float64), "log likelihood"
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pymc as pm
@@ -13,11 +13,12 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_dpsteps.mixture import Mixture, read_mixture
+from pymc_dpsteps.mixture.rules import is_constant
 
 __all__ = [
     "draws_of",
     "each_draw",
-    "evaluate",
+    "each_draw_of",
     "evaluate_graph",
     "labels_of",
     "posterior_of",
@@ -165,55 +166,58 @@ def each_draw(
         yield function(*[np.asarray(column[s]) for column in columns])
 
 
-def evaluate(
-    inputs: Sequence[Variable], outputs: Sequence[Variable], draws: Sequence[NDArray]
-) -> list[NDArray]:
-    """Values of graphs of a fixed shape at all draws, stacked; parameters as of `each_draw`.
-
-    Returns
-    -------
-    list of numpy.ndarray, shape (S, ...)
-        One array per output.
-    """
-    results: list[NDArray] = []
-    for s, values in enumerate(each_draw(inputs, outputs, draws)):
-        if not results:
-            n_draws = len(draws[0])
-            results = [np.empty((n_draws, *np.shape(v)), dtype=v.dtype) for v in values]
-        for result, value in zip(results, values, strict=True):
-            result[s] = value
-    return results
-
-
-def evaluate_graph(mixture: Mixture, graph: Variable, posterior: xr.Dataset) -> NDArray:
-    """Evaluate a graph of a mixture's random variables at every draw.
+def each_draw_of(
+    mixture: Mixture,
+    graphs: Sequence[Variable],
+    posterior: xr.Dataset,
+    given: Mapping[Variable, NDArray] | None = None,
+) -> Iterator[list[NDArray]]:
+    """Values of graphs of a mixture's random variables at one draw after the other.
 
     Parameters
     ----------
     mixture : Mixture
         As read by `read_untransformed`.
-    graph : variable
-        Of a fixed shape.
+    graphs : sequence of variables
+        Graphs of random or value variables of the mixture's model.
     posterior : xarray.Dataset
         With the dimensions chain and draw.
+    given : mapping of variable to numpy.ndarray, shape (S, ...), optional
+        Further leaves, with a value for every draw.
+
+    Yields
+    ------
+    list of numpy.ndarray
+        One array per graph.
+
+    Raises
+    ------
+    ValueError
+        If a variable that the graphs need was not kept.
+    """
+    graphs = mixture.model.replace_rvs_by_values(list(graphs))
+    reached = set(ancestors(graphs))
+    inputs = [v for v in mixture.model.value_vars if v in reached]
+    draws = draws_of(posterior, [str(v.name) for v in inputs])
+    given = given or {}
+    return each_draw([*inputs, *given], graphs, [*draws.values(), *given.values()])
+
+
+def evaluate_graph(
+    mixture: Mixture,
+    graph: Variable,
+    posterior: xr.Dataset,
+    given: Mapping[Variable, NDArray] | None = None,
+) -> NDArray:
+    """Values of a graph of fixed shape at all draws; parameters as of `each_draw_of`.
 
     Returns
     -------
     numpy.ndarray, shape (S, ...)
         Chains and draws joined to one leading axis.
-
-    Raises
-    ------
-    ValueError
-        If a variable that the graph needs was not kept.
     """
-    (graph,) = mixture.model.replace_rvs_by_values([graph])
-    reached = set(ancestors([graph]))
-    inputs = [v for v in mixture.model.value_vars if v in reached]
-    if not inputs:
+    if is_constant(graph):
         constant = np.asarray(graph.eval())
         n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
         return np.broadcast_to(constant, (n_draws, *constant.shape))
-    draws = draws_of(posterior, [str(v.name) for v in inputs])
-    (values,) = evaluate(inputs, [graph], list(draws.values()))
-    return values
+    return np.stack([values[0] for values in each_draw_of(mixture, [graph], posterior, given)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +11,15 @@ import xarray as xr
 from numpy.typing import NDArray
 from pymc.model import modelcontext
 from pytensor.graph.basic import Variable
-from pytensor.graph.traversal import ancestors
 
 from pymc_dpsteps.diagnostics.posterior import (
     draws_of,
-    each_draw,
+    each_draw_of,
+    evaluate_graph,
     posterior_of,
     read_untransformed,
 )
 from pymc_dpsteps.mixture import Mixture, MixtureError
-from pymc_dpsteps.mixture.rules import is_constant
 
 __all__ = ["Fit", "read_fit"]
 
@@ -33,59 +32,37 @@ class Fit:
     ----------
     mixture : Mixture
         Read in the space of its variables, see `read_untransformed`.
-    state : dict of str to numpy.ndarray, shape (S, ...)
-        Draws of the value variables that were kept, chains joined.
+    posterior : xarray.Dataset
+        Draws, with the dimensions chain and draw.
     """
 
     mixture: Mixture
-    state: dict[str, NDArray]
+    posterior: xr.Dataset
 
     @property
     def n_draws(self) -> int:
         """Number of draws S."""
-        return len(next(iter(self.state.values())))
+        return self.posterior.sizes["chain"] * self.posterior.sizes["draw"]
 
     @property
     def labels(self) -> NDArray:
         """Draws of the allocation, (S, N)."""
-        return self.require([str(self.mixture.allocation.name)])[0]
-
-    def require(self, names: Iterable[str]) -> list[NDArray]:
-        """Draws of variables by name.
-
-        Raises
-        ------
-        ValueError
-            If one was not kept.
-        """
-        names = list(names)
-        if missing := [name for name in names if name not in self.state]:
-            raise ValueError(
-                f"The posterior does not hold {', '.join(missing)}, which the prediction needs. "
-                "Sample without var_names, or list these variables there."
-            )
-        return [self.state[name] for name in names]
+        name = str(self.mixture.allocation.name)
+        return draws_of(self.posterior, [name])[name]
 
     def each_draw(
         self, graphs: list[Variable], given: Mapping[Variable, NDArray] | None = None
     ) -> Iterator[list[NDArray]]:
-        """Values of graphs at one draw after the other; `given` holds draws of further leaves."""
-        reached = set(ancestors(graphs))
-        inputs = [v for v in self.mixture.model.value_vars if v in reached]
-        given = given or {}
-        values = self.require(str(v.name) for v in inputs)
-        return each_draw([*inputs, *given], graphs, [*values, *given.values()])
+        """Values of graphs at one draw after the other, see `each_draw_of`."""
+        return each_draw_of(self.mixture, graphs, self.posterior, given)
 
     def evaluate(self, graph: Variable, given: Mapping[Variable, NDArray] | None = None) -> NDArray:
-        """Values of a graph of fixed shape at every draw, (S, ...)."""
-        if is_constant(graph) and not given:
-            return np.broadcast_to(graph.eval(), (self.n_draws, *graph.type.shape))
-        return np.stack([values[0] for values in self.each_draw([graph], given)])
+        """Values of a graph at all draws, (S, ...), see `evaluate_graph`."""
+        return evaluate_graph(self.mixture, graph, self.posterior, given)
 
     def crp_parameters(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Concentration and discount of every draw, (S,) each."""
-        (graph,) = self.mixture.model.replace_rvs_by_values([self.mixture.prior.parameters])
-        parameters = self.evaluate(graph)
+        parameters = self.evaluate(self.mixture.prior.parameters)
         return parameters[:, 0, 0], parameters[:, 0, 1]
 
     def counts(self) -> NDArray[np.int64]:
@@ -166,8 +143,7 @@ class Fit:
         return weights, rest
 
     def _weights(self) -> NDArray[np.float64]:
-        (graph,) = self.mixture.model.replace_rvs_by_values([self.mixture.prior.weights])
-        return self.evaluate(graph)
+        return self.evaluate(self.mixture.prior.weights)
 
     def _refuse_full(self, n_clusters: NDArray) -> None:
         n_slots, name = self.mixture.n_components, self.mixture.allocation.name
@@ -202,14 +178,16 @@ def read_fit(
     -------
     Fit
     """
-    mixture = read_untransformed(modelcontext(model), allocation)
+    if draws is not None and draws < 1:
+        raise ValueError(f"draws = {draws}; expected at least 1, or None for all.")
     posterior = posterior_of(idata)
-    state = draws_of(posterior, [v.name for v in mixture.model.value_vars if v.name in posterior])
     n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    if draws is not None:
-        if draws < 1:
-            raise ValueError(f"draws = {draws}; expected at least 1, or None for all.")
-        if draws < n_draws:
-            chosen = np.linspace(0, n_draws - 1, draws).round().astype(int)
-            state = {name: x[chosen] for name, x in state.items()}
-    return Fit(mixture, state)
+    if draws is not None and draws < n_draws:
+        chosen = np.linspace(0, n_draws - 1, draws).round().astype(int)
+        rows = posterior.stack(row=("chain", "draw"), create_index=False).isel(row=chosen)
+        posterior = (
+            rows.drop_vars(["chain", "draw"], errors="ignore")
+            .rename(row="draw")
+            .expand_dims("chain")
+        )
+    return Fit(read_untransformed(modelcontext(model), allocation), posterior)

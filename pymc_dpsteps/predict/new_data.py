@@ -13,7 +13,7 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_dpsteps.diagnostics.posterior import each_draw, posterior_of
+from pymc_dpsteps.diagnostics.posterior import draws_of, each_draw, posterior_of
 from pymc_dpsteps.mixture import Mixture
 from pymc_dpsteps.predict.draws import Fit, read_fit
 
@@ -110,6 +110,6 @@ def _draw(
     given = {rv: model.rvs_to_values[rv] for rv in model.free_RVs if rv in met and rv not in own}
     z = model.rvs_to_values[mixture.allocation]
     outputs = clone_replace(list(graphs), {**given, mixture.allocation: z})
-    values = fit.require(str(v.name) for v in given.values())
-    inputs = [*given.values(), z]
-    return each_draw(inputs, outputs, [*values, allocations], random_seed=seed)
+    values = draws_of(fit.posterior, [str(v.name) for v in given.values()])
+    inputs, draws = [*given.values(), z], [*values.values(), allocations]
+    return each_draw(inputs, outputs, draws, random_seed=seed)
