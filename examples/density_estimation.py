@@ -246,7 +246,7 @@ def draw_planes(targets: dict[str, Target], draws: int, tune: int) -> None:
     plt.close(figure)
 
 
-def main(draws: int = 1500, tune: int = 500, n_sets: int = 10) -> None:
+def main(draws: int = 1500, tune: int = 500, n_sets: int = 8) -> None:
     """Fit, print, draw."""
     logging.getLogger("pymc").setLevel(logging.WARNING)
     OUTPUT.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ WITHOUT_DRAWS = {"galaxies", "neal2000"}
 SLOW = {
     "compositions",
     "concentration",
+    "density_estimation",
     "hyperpriors",
     "missing_data",
     "mixed_types",
@@ -33,9 +34,10 @@ def test_example(name, tmp_path, monkeypatch, capsys):
     assert spec is not None and spec.loader is not None
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    assert {"draws", "tune"} <= set(inspect.signature(example.main).parameters)
+    options = inspect.signature(example.main).parameters
+    assert {"draws", "tune"} <= set(options)
     monkeypatch.setattr(example, "OUTPUT", tmp_path / "output")
-    example.main(draws=20, tune=20)
+    example.main(draws=20, tune=20, **{name: 1 for name in ["n_sets"] if name in options})
     table = capsys.readouterr().out.splitlines()
     assert len(table) > 3 and any("mean" in line for line in table)
     pictures = list((tmp_path / "output").glob("*.png"))
