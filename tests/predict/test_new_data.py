@@ -26,10 +26,10 @@ def test_new_items_are_allocated_anew_and_drawn_from_their_slot():
     for k in (0, 1, 3):
         share = (z == k).mean(axis=1)
         assert abs(share.mean() - weights[k]) < 5 * share.std() / np.sqrt(n_draws)
-    a = 4 - 0.25
-    pair = (z[:, 0] == 1) & (z[:, 1] == 1)
-    expected = a * (a + 1) / (7.7 * 8.7)
-    assert abs(pair.mean() - expected) < 5 * np.sqrt(expected * (1 - expected) / n_draws)
+    n_together = (z == 1).sum(axis=1)
+    pairs = n_together * (n_together - 1) / (N * (N - 1))
+    expected = 3.75 * 4.75 / (7.7 * 8.7)
+    assert abs(pairs.mean() - expected) < 5 * pairs.std() / np.sqrt(n_draws)
     np.testing.assert_array_equal(found["observed_data"]["y"].shape, (N,))
 
 
