@@ -1,10 +1,10 @@
 """Survival: exponential and Weibull mixtures of times censored on the right.
 
 The times from the start of a trial to death of 137 men with advanced lung cancer (Kalbfleisch and
-Prentice, 1980), some of whom were alive at their last follow-up. The survival curve of a further
-patient is computed from a Dirichlet process mixture with either kernel. Prints tables of what does
-not depend on the numbering of clusters, and the median survival. The figure compares the curves
-with the Kaplan-Meier estimate, which uses no model.
+Prentice, 1980), some of whom were alive at their last follow-up. Survival and hazard of a further
+patient are computed from a Dirichlet process mixture with either kernel. Prints tables of what
+does not depend on the numbering of clusters, and the median survival. The figure compares the
+survival curves with the Kaplan-Meier estimate, which uses no model, and shows the hazards.
 """
 
 import logging
@@ -17,7 +17,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pymc as pm
-import xarray as xr
 
 import pymc_dpsteps as dps
 
@@ -25,6 +24,7 @@ OUTPUT = Path(__file__).parent / "output"
 N_COMPONENTS = 20
 TYPICAL_DAYS = 100.0
 DAYS = np.linspace(0.0, 600.0, 301)
+BLUE = "#0072B2"
 
 
 def exponential_model(days: np.ndarray, censored: np.ndarray) -> pm.Model:
@@ -45,23 +45,9 @@ def weibull_model(days: np.ndarray, censored: np.ndarray) -> pm.Model:
     return model
 
 
-def survival_curves(posterior: xr.Dataset, n_curves: int = 1000) -> np.ndarray:
-    """Probability that a further patient survives each of DAYS, given each of some draws."""
-    draws = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
-    chosen = np.linspace(0, draws.sizes["sample"] - 1, n_curves).round().astype(int)
-    draws = draws.isel(sample=chosen)
-    labels, alpha = draws["z"].values, draws["alpha"].values[:, None]
-    counts = (labels[:, :, None] == np.arange(N_COMPONENTS)).sum(axis=1)
-    empty = counts == 0
-    # A new cluster has the atoms of an empty slot, which are draws from the base measure.
-    new = alpha / np.maximum(empty.sum(axis=1, keepdims=True), 1)
-    weights = np.where(empty, new, counts) / (alpha + labels.shape[1])
-    if "rate" in draws:
-        cumulative_hazard = draws["rate"].values[:, None] * DAYS[:, None]
-    else:
-        scale, shape = draws["scale"].values[:, None], draws["shape"].values[:, None]
-        cumulative_hazard = (DAYS[:, None] / scale) ** shape
-    return np.einsum("stk,sk->st", np.exp(-cumulative_hazard), weights)
+def crossing(days: np.ndarray, curve: np.ndarray) -> float:
+    """First day on which a distribution function reaches one half."""
+    return float(days[np.argmax(curve >= 0.5)])
 
 
 def kaplan_meier(days: np.ndarray, died: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,28 +68,39 @@ def main(draws: int = 12_000, tune: int = 1000) -> None:
     print(f"Kaplan-Meier: median survival {times[np.argmax(estimate <= 0.5)]:.0f} days")
 
     OUTPUT.mkdir(exist_ok=True)
-    figure, axes = plt.subplots(1, 2, figsize=(9.0, 4.0), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(
+        2, 2, figsize=(9.0, 6.6), sharex=True, sharey="row", layout="constrained"
+    )
     models = {"exponential": exponential_model, "Weibull": weibull_model}
-    for ax, (kernel, build) in zip(axes, models.items(), strict=True):
+    for (above, below), (kernel, build) in zip(axes.T, models.items(), strict=True):
         with build(days, ~died):
             idata = dps.sample(draws, tune=tune, cores=1, random_seed=1, progressbar=False)
-        curves = survival_curves(idata["posterior"].to_dataset())
-        lower, upper = np.quantile(curves, [0.055, 0.945], axis=0)
-        medians = DAYS[np.argmax(curves <= 0.5, axis=1)]
-        low, high = np.quantile(medians, [0.055, 0.945])
+            cdf = dps.predict.cdf(idata, DAYS, draws=1000, random_seed=1)
+            hazard = dps.predict.hazard(idata, DAYS[5:], draws=1000, random_seed=1)
         print(f"\n{kernel} kernel\n{dps.summary(idata)}")
-        print(f"median survival {medians.mean():.0f} days, 89% interval {low:.0f} to {high:.0f}")
-        ax.fill_between(DAYS, lower, upper, color="#0072B2", alpha=0.28, label="89% interval")
-        ax.plot(DAYS, curves.mean(axis=0), color="#0072B2", label="mixture, posterior mean")
-        ax.step(times, estimate, where="post", color="black", label="Kaplan-Meier", linewidth=1.0)
+        # The median is before a day where the distribution function is above one half there.
+        low, high = crossing(DAYS, cdf["upper"].values), crossing(DAYS, cdf["lower"].values)
+        median = crossing(DAYS, cdf["mean"].values)
+        print(f"median survival {median:.0f} days, 89% interval {low:.0f} to {high:.0f}")
+        above.fill_between(
+            DAYS, 1 - cdf["upper"], 1 - cdf["lower"], color=BLUE, alpha=0.28, label="89% interval"
+        )
+        above.plot(DAYS, 1 - cdf["mean"], color=BLUE, label="mixture, posterior mean")
+        above.step(times, estimate, where="post", color="black", label="Kaplan-Meier", lw=1.0)
         at = days[~died]
         values = estimate[np.searchsorted(times, at, side="right") - 1]
-        ax.plot(at, values, "+", color="black", markersize=7, label="censored")
-        ax.set(title=f"{kernel} kernel", xlabel="time since start (days)", xlim=(0, DAYS[-1]))
-        ax.set_ylim(0.0, 1.02)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("probability of survival")
-    axes[1].legend(frameon=False)
+        above.plot(at, values, "+", color="black", markersize=7, label="censored")
+        above.set(title=f"{kernel} kernel", xlim=(0, DAYS[-1]), ylim=(0.0, 1.02))
+        below.fill_between(
+            DAYS[5:], 100 * hazard["lower"], 100 * hazard["upper"], color=BLUE, alpha=0.28
+        )
+        below.plot(DAYS[5:], 100 * hazard["mean"], color=BLUE)
+        below.set(xlabel="time since start (days)", ylim=(0.0, 2.5))
+        for ax in (above, below):
+            ax.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("probability of survival")
+    axes[1, 0].set_ylabel("hazard (deaths per 100 patient-days)")
+    axes[0, 1].legend(frameon=False)
     figure.savefig(OUTPUT / "survival.png", dpi=150)
     plt.close(figure)
 
