@@ -4,7 +4,8 @@ A line through all flowers is much steeper than those of the species, for flower
 species have petals of different lengths also where their sepals are alike. A Dirichlet process
 mixture of linear regressions y ~ Normal(a[z] + b[z] x, s[z]) is not told the species. Prints a
 table of what does not depend on the numbering of clusters, and slopes. The figure shows the point
-partition, with the posterior of every cluster's line, and the species as markers.
+partition, with the posterior of every cluster's line, and the species as markers; beside it, the
+density of the petal length of a flower given the length of its sepal, which has several modes.
 """
 
 import logging
@@ -36,7 +37,8 @@ def regression_model(sepal: np.ndarray, petal: np.ndarray) -> pm.Model:
     with pm.Model(coords={"component": range(N_COMPONENTS)}) as model:
         alpha = pm.Gamma("alpha", 2, 4)
         z = dps.ChineseRestaurantProcess("z", alpha, K=N_COMPONENTS, shape=len(petal))
-        x = sepal - sepal.mean()  # the prior of an intercept is that of a flower of mean length
+        # The prior of an intercept is that of a flower of mean length.
+        x = pm.Data("x", sepal - sepal.mean())
         dps.kernels.linear_regression("petal", z, x=x, scale_to=petal, observed=petal)
     return model
 
@@ -56,15 +58,15 @@ def main(draws: int = 10_000, tune: int = 1000) -> None:
     flowers = dps.datasets.iris()
     sepal, petal = flowers["sepal_length"].to_numpy(), flowers["petal_length"].to_numpy()
     species = flowers["species"].to_numpy(dtype=str)
-    with regression_model(sepal, petal):
-        idata = dps.sample(draws, tune=tune, cores=1, random_seed=1, progressbar=False)
+    model = regression_model(sepal, petal)
+    idata = dps.sample(draws, tune=tune, cores=1, random_seed=1, progressbar=False, model=model)
     posterior = idata["posterior"].to_dataset()
     point = dps.diagnostics.least_squares_partition(posterior["z"].values)
     print(f"{dps.summary(idata)}\n")
     print(f"slope over all flowers: {np.polyfit(sepal, petal, 1)[0]:.2f}")
 
     OUTPUT.mkdir(exist_ok=True)
-    figure, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
+    figure, (ax, right) = plt.subplots(1, 2, figsize=(11.0, 4.6), layout="constrained")
     for k in range(point.max() + 1):
         members, colour = np.flatnonzero(point == k), COLOURS[min(k, len(COLOURS) - 1)]
         a = mean_of_members(posterior, "intercept", members)
@@ -87,6 +89,27 @@ def main(draws: int = 10_000, tune: int = 1000) -> None:
     ax.set(xlabel="sepal length (cm)", ylabel="petal length (cm)")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=8, ncols=2, loc="lower right")
+    given = np.array([5.0, 5.8, 6.6])
+    curves = dps.predict.density(
+        idata,
+        np.linspace(0.5, 7.5, 211),
+        covariates={"x": given - sepal.mean()},
+        model=model,
+        draws=1000,
+        random_seed=1,
+    )
+    for row, (length, style) in enumerate(zip(given, ("-", "--", ":"), strict=True)):
+        curve = curves.isel(point=row)
+        colour = ("#56B4E9", "#0072B2", "#000000")[row]
+        right.fill_between(
+            curve["petal"], curve["lower"], curve["upper"], color=colour, alpha=0.2, linewidth=0
+        )
+        label = f"{length:.1f} cm"
+        right.plot(curve["petal"], curve["mean"], color=colour, linestyle=style, label=label)
+    right.set(xlabel="petal length (cm)", ylabel="density (per cm)", xlim=(0.5, 7.5))
+    right.set_ylim(bottom=0.0)
+    right.spines[["top", "right"]].set_visible(False)
+    right.legend(title="sepal length; 89% band", frameon=False)
     figure.savefig(OUTPUT / "regression_mixture.png", dpi=150)
     plt.close(figure)
 

@@ -95,7 +95,7 @@ def main(draws: int = 12_000, tune: int = 1000) -> None:
             DAYS[5:], 100 * hazard["lower"], 100 * hazard["upper"], color=BLUE, alpha=0.28
         )
         below.plot(DAYS[5:], 100 * hazard["mean"], color=BLUE)
-        below.set(xlabel="time since start (days)", ylim=(0.0, 2.5))
+        below.set(xlabel="time since start (days)", ylim=(0.0, 1.6))
         for ax in (above, below):
             ax.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel("probability of survival")
