@@ -66,7 +66,7 @@ def main(draws: int = 4000, tune: int = 1000) -> None:
     shares = table / table.sum(axis=1, keepdims=True)
     with compositions_model(shares):
         idata = dps.sample(draws, tune=tune, cores=1, random_seed=1, progressbar=False)
-    point = dps.diagnostics.least_squares_partition(idata["posterior"].to_dataset()["z"].values)
+    point = dps.partitions.point_partition(idata, random_seed=1).values
     print(f"{len(shares)} lavas\n{dps.summary(idata)}\n\npoint partition:")
     for k in range(point.max() + 1):
         means = ", ".join(

@@ -74,7 +74,7 @@ def prior_and_posterior(
         var_names=["z", *names],
     )
     functionals = idata["partition"]
-    found = {"n_clusters": dps.diagnostics.n_clusters(labels)} | dict(
+    found = {"n_clusters": dps.partitions.n_clusters(labels)} | dict(
         zip(names, values, strict=True)
     )
     return {name: (prior, functionals[name].values.ravel()) for name, prior in found.items()}

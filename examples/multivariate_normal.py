@@ -61,9 +61,9 @@ def normal_lkj_model(rows: np.ndarray) -> pm.Model:
 
 def report(label: str, idata: xr.DataTree, groups: np.ndarray) -> np.ndarray:
     """Print what a fit says, and return its point partition."""
-    point = dps.diagnostics.least_squares_partition(idata["posterior"].to_dataset()["z"].values)
-    index = dps.diagnostics.adjusted_rand_index(point, groups)
-    sizes = sorted(np.bincount(point).tolist(), reverse=True)
+    point = dps.partitions.point_partition(idata, random_seed=1).values
+    index = dps.partitions.adjusted_rand_index(point, groups)
+    sizes = np.bincount(point).tolist()
     print(f"{label}\n{dps.summary(idata)}")
     print(f"point partition: clusters of {sizes}; adjusted Rand index {index:.3f}\n")
     return point
@@ -73,10 +73,9 @@ def scatter(
     ax: Any, x: np.ndarray, y: np.ndarray, point: np.ndarray, groups: np.ndarray, title: str
 ) -> None:
     """Draw the point partition in colour, the known groups as markers."""
-    by_size = np.argsort(-np.bincount(point), kind="stable").argsort()[point]
     for group, marker in zip(np.unique(groups), MARKERS, strict=False):
         chosen = groups == group
-        colours = [COLOURS[min(k, len(COLOURS) - 1)] for k in by_size[chosen]]
+        colours = [COLOURS[min(k, len(COLOURS) - 1)] for k in point[chosen]]
         ax.scatter(x[chosen], y[chosen], c=colours, marker=marker, s=22, alpha=0.75, linewidth=0)
         ax.scatter([], [], c="grey", marker=marker, s=22, label=group)
     ax.set_title(title, fontsize=10)

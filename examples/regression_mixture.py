@@ -61,7 +61,7 @@ def main(draws: int = 10_000, tune: int = 1000) -> None:
     model = regression_model(sepal, petal)
     idata = dps.sample(draws, tune=tune, cores=1, random_seed=1, progressbar=False, model=model)
     posterior = idata["posterior"].to_dataset()
-    point = dps.diagnostics.least_squares_partition(posterior["z"].values)
+    point = dps.partitions.point_partition(idata, random_seed=1).values
     print(f"{dps.summary(idata)}\n")
     print(f"slope over all flowers: {np.polyfit(sepal, petal, 1)[0]:.2f}")
 
@@ -84,7 +84,7 @@ def main(draws: int = 10_000, tune: int = 1000) -> None:
             ax.scatter(sepal[chosen], petal[chosen], s=20, color=colour, marker=marker, alpha=0.7)
     for name, marker in MARKERS.items():
         ax.scatter([], [], color="grey", marker=marker, s=20, label=name)
-    agreement = dps.diagnostics.adjusted_rand_index(point, species)
+    agreement = dps.partitions.adjusted_rand_index(point, species)
     print(f"adjusted Rand index with the species: {agreement:.3f}")
     ax.set(xlabel="sepal length (cm)", ylabel="petal length (cm)")
     ax.spines[["top", "right"]].set_visible(False)

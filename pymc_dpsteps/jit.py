@@ -23,7 +23,15 @@ from numba.extending import intrinsic
 from pytensor import config
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
-__all__ = ["address_of", "compile_source", "function_at", "njit", "njit_inline", "source_key"]
+__all__ = [
+    "address_of",
+    "compile_source",
+    "function_at",
+    "njit",
+    "njit_inline",
+    "njit_nogil",
+    "source_key",
+]
 
 
 @cache
@@ -65,9 +73,19 @@ def source_key(module: str) -> str:
 
 def njit(function: Callable[..., Any]) -> Any:
     """Compile lazily with numba, cached on disk until any source it can reach changes."""
+    return _compiled(function, nogil=False)
+
+
+def njit_nogil(function: Callable[..., Any]) -> Any:
+    """Compile as `njit` does, for calls from several threads: they run side by side."""
+    return _compiled(function, nogil=True)
+
+
+def _compiled(function: Callable[..., Any], nogil: bool) -> Any:
     key = f"{source_key(function.__module__)}:{function.__module__}.{function.__qualname__}"
     CACHED_SRC_FUNCTIONS[function] = sha256(key.encode()).hexdigest()
-    return numba.njit(cache=config.numba__cache, error_model="numpy")(function)
+    options = {"cache": config.numba__cache, "error_model": "numpy", "nogil": nogil}
+    return numba.njit(**options)(function)
 
 
 def njit_inline(function: Callable[..., Any]) -> Any:

@@ -8,7 +8,7 @@ import pymc as pm
 from scipy.special import logsumexp
 
 import pymc_dpsteps as dps
-from pymc_dpsteps.diagnostics import n_clusters, sum_squared_proportions
+from pymc_dpsteps.partitions import n_clusters, sum_squared_proportions
 from tests.helpers_chain import Draws, assert_agreement, partition_functionals, run_chain
 from tests.helpers_exact import Enumeration, LogPrior, all_labels, slot_counts
 

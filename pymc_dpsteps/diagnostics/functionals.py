@@ -9,15 +9,11 @@ from numpy.typing import NDArray
 from pymc.model import modelcontext
 from pytensor.graph.traversal import ancestors
 
-from pymc_dpsteps.diagnostics.partitions import n_clusters, sum_squared_proportions
-from pymc_dpsteps.diagnostics.posterior import (
-    draws_of,
-    evaluate_graph,
-    posterior_of,
-    read_untransformed,
-)
+from pymc_dpsteps.diagnostics.posterior import draws_of, evaluate_graph, read_untransformed
 from pymc_dpsteps.diagnostics.sizes import entropy, sorted_sizes
 from pymc_dpsteps.mixture import Mixture, find_allocations
+from pymc_dpsteps.partitions import n_clusters, sum_squared_proportions
+from pymc_dpsteps.partitions.labels import posterior_of
 
 __all__ = ["partition"]
 

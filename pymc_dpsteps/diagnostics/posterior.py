@@ -20,8 +20,6 @@ __all__ = [
     "each_draw",
     "each_draw_of",
     "evaluate_graph",
-    "labels_of",
-    "posterior_of",
     "read_untransformed",
 ]
 
@@ -48,58 +46,6 @@ def read_untransformed(model: pm.Model, allocation: str | None = None) -> Mixtur
         # PyMC names the value after the transform where that has an underscore in its name.
         model.rvs_to_values[rv].name = rv.name
     return read_mixture(model, allocation)
-
-
-def posterior_of(idata: xr.DataTree) -> xr.Dataset:
-    """Posterior group of a result, as a dataset.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or it is empty.
-    """
-    if "posterior" not in idata.children:
-        raise ValueError(
-            f"No group 'posterior' among {list(idata.children)}. Give what dps.sample or "
-            "pm.sample returned."
-        )
-    posterior = idata["posterior"].to_dataset()
-    if posterior.sizes.get("chain", 0) * posterior.sizes.get("draw", 0) == 0:
-        raise ValueError("The posterior holds no draws.")
-    return posterior
-
-
-def labels_of(posterior: xr.Dataset, allocation: str | None = None) -> xr.DataArray:
-    """Draws of an allocation, with the dimensions (chain, draw, item).
-
-    Parameters
-    ----------
-    posterior : xarray.Dataset
-        With the dimensions chain and draw.
-    allocation : str, optional
-        Name of the allocation. Default: the only integer vector in the posterior.
-
-    Returns
-    -------
-    xarray.DataArray of int64
-
-    Raises
-    ------
-    ValueError
-        If it is not in the posterior, or it is not clear which variable it is.
-    """
-    candidates = [
-        str(name)
-        for name, x in posterior.data_vars.items()
-        if x.dtype.kind in "iu" and x.ndim == 3 and {"chain", "draw"} < set(x.dims)
-    ]
-    if allocation is None and len(candidates) == 1:
-        allocation = candidates[0]
-    if allocation in candidates:
-        return posterior[allocation].transpose("chain", "draw", ...)
-    found = ", ".join(candidates) or "none"
-    wanted = "No allocation is named" if allocation is None else f"{allocation} is not among"
-    raise ValueError(f"{wanted} the integer vectors of the posterior: {found}. Give allocation=.")
 
 
 def draws_of(posterior: xr.Dataset, names: Iterable[str]) -> dict[str, NDArray]:

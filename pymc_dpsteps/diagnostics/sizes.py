@@ -7,9 +7,9 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr
 
-from pymc_dpsteps.diagnostics.partitions import n_clusters
-from pymc_dpsteps.diagnostics.posterior import labels_of, posterior_of
 from pymc_dpsteps.jit import njit
+from pymc_dpsteps.partitions import n_clusters
+from pymc_dpsteps.partitions.labels import find_allocation, posterior_of
 
 __all__ = ["cluster_sizes", "entropy", "sorted_sizes"]
 
@@ -95,7 +95,7 @@ def cluster_sizes(idata: xr.DataTree, *, allocation: str | None = None) -> xr.Da
         If there are no draws, the allocation is not in the posterior, or it is not clear which
         variable it is.
     """
-    labels = labels_of(posterior_of(idata), allocation)
+    labels = find_allocation(posterior_of(idata), allocation)
     sizes = sorted_sizes(labels.values)
     coords = {dim: labels[dim] for dim in ("chain", "draw")}
     return xr.DataArray(

@@ -12,16 +12,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from pymc.model import modelcontext
 
-from pymc_dpsteps.diagnostics.partitions import n_clusters
 from pymc_dpsteps.diagnostics.posterior import (
     draws_of,
     evaluate_graph,
-    posterior_of,
     read_untransformed,
 )
 from pymc_dpsteps.diagnostics.truncation import truncation_bound, truncation_level
 from pymc_dpsteps.mixture import Mixture, find_allocations
 from pymc_dpsteps.mixture.structure import PriorKind
+from pymc_dpsteps.partitions import n_clusters
+from pymc_dpsteps.partitions.labels import posterior_of
 from pymc_dpsteps.steps.few_slots import few_slots_message
 
 __all__ = ["TruncationReport", "check_truncation"]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pymc_dpsteps.diagnostics.posterior import labels_of, posterior_of
+from pymc_dpsteps.partitions.labels import find_allocation, posterior_of
 
 __all__ = ["summary"]
 
@@ -66,7 +66,7 @@ def summary(
         )
     partition = idata["partition"].to_dataset()
     if pairs is not None:
-        labels = labels_of(posterior_of(idata), allocation)
+        labels = find_allocation(posterior_of(idata), allocation)
         prefix = "" if "n_clusters" in partition else f"{labels.name}_"
         for pair in pairs:
             i, j = _positions(labels, pair)

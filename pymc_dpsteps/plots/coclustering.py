@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from pymc_dpsteps.diagnostics import partitions
-from pymc_dpsteps.diagnostics.posterior import labels_of, posterior_of
+from pymc_dpsteps import partitions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,8 +54,7 @@ def coclustering(
     """
     import matplotlib.pyplot as plt
 
-    labels = labels_of(posterior_of(idata), allocation)
-    together = partitions.coclustering(labels.values)
+    together = partitions.coclustering(idata, allocation=allocation).values
     rows, how = _order(together, order)
     if ax is None:
         _, ax = plt.subplots(figsize=(5.6, 4.7), layout="constrained")

@@ -16,10 +16,10 @@ from pymc_dpsteps.diagnostics.posterior import (
     draws_of,
     each_draw_of,
     evaluate_graph,
-    posterior_of,
     read_untransformed,
 )
 from pymc_dpsteps.mixture import Mixture, MixtureError
+from pymc_dpsteps.partitions.labels import posterior_of
 
 __all__ = ["Fit", "read_fit"]
 

@@ -11,8 +11,8 @@ import xarray as xr
 from pymc.model import modelcontext
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_dpsteps.diagnostics.posterior import posterior_of
 from pymc_dpsteps.mixture.matrix import log_kernel_matrix
+from pymc_dpsteps.partitions.labels import posterior_of
 from pymc_dpsteps.predict.draws import Fit, read_fit
 
 __all__ = ["log_likelihood", "loo"]

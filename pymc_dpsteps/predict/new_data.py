@@ -13,8 +13,9 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_dpsteps.diagnostics.posterior import draws_of, each_draw, posterior_of
+from pymc_dpsteps.diagnostics.posterior import draws_of, each_draw
 from pymc_dpsteps.mixture import Mixture
+from pymc_dpsteps.partitions.labels import posterior_of
 from pymc_dpsteps.predict.draws import Fit, read_fit
 
 __all__ = ["new_data"]

@@ -38,7 +38,7 @@ def test_cluster_sizes_of_a_result():
     assert found["draw"].values.tolist() == [3, 5, 7]
     assert found["rank"].values[0] == 1
     assert (found.sum("rank") == 9).all() and (found.diff("rank") <= 0).all()
-    np.testing.assert_array_equal((found > 0).sum("rank"), dps.diagnostics.n_clusters(z))
+    np.testing.assert_array_equal((found > 0).sum("rank"), dps.partitions.n_clusters(z))
 
 
 def test_the_allocation_must_be_clear():

@@ -62,8 +62,8 @@ def test_density_into_given_axes_without_data(curves):
 
 def test_coclustering_shows_the_ordered_matrix(idata):
     labels = idata["posterior"]["z"].values
-    together = dps.diagnostics.coclustering(labels)
-    order = dps.diagnostics.leaf_order(together)
+    together = dps.partitions.coclustering(labels).values
+    order = dps.partitions.leaf_order(together)
     ax = dps.plots.coclustering(idata, item="galaxy")
     shown = np.asarray(ax.images[0].get_array())
     assert any(np.array_equal(shown, together[np.ix_(o, o)]) for o in (order, order[::-1]))
@@ -71,7 +71,7 @@ def test_coclustering_shows_the_ordered_matrix(idata):
 
 
 def test_coclustering_in_a_given_order(idata):
-    together = dps.diagnostics.coclustering(idata["posterior"]["z"].values)
+    together = dps.partitions.coclustering(idata["posterior"]["z"].values)
     _, ax = plt.subplots()
     assert dps.plots.coclustering(idata, order=None, ax=ax, colorbar=False) is ax
     np.testing.assert_array_equal(np.asarray(ax.images[0].get_array()), together)
