@@ -5,6 +5,7 @@ from pymc_dpsteps.conjugate import conjugacy
 from pymc_dpsteps.diagnostics import check_truncation, efficiency, summary, truncation_level
 from pymc_dpsteps.distributions import ChineseRestaurantProcess
 from pymc_dpsteps.mixture import MixtureError
+from pymc_dpsteps.modes import find_map
 from pymc_dpsteps.sample import sample
 from pymc_dpsteps.steps import (
     BlockedGibbs,
@@ -41,6 +42,7 @@ __all__ = [
     "datasets",
     "diagnostics",
     "efficiency",
+    "find_map",
     "kernels",
     "partitions",
     "plots",

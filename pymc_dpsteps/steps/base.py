@@ -21,6 +21,8 @@ from pymc_dpsteps.mixture.compile import CompiledMixture, compile_mixture
 from pymc_dpsteps.mixture.impute import compile_imputation
 from pymc_dpsteps.mixture.read import read_mixture
 from pymc_dpsteps.mixture.structure import Conjugacy, Mixture, MixtureError, PriorKind
+from pymc_dpsteps.modes.em import find_mode
+from pymc_dpsteps.modes.objective import compile_objective
 from pymc_dpsteps.steps.arguments import (
     changed,
     check_option,
@@ -90,10 +92,12 @@ class MixtureStep(BlockedStep):
         components; those of empty ones are then redrawn. None leaves them to PyMC, whose steps
         update them given the atoms of all K components, which mixes more slowly; "auto" is
         "slice" where the model has such variables.
-    init : {"prior", "one", "singletons"}, default "prior"
+    init : {"prior", "one", "singletons", "map"}, default "prior"
         Partition at the start of each chain: a draw from the allocation's prior, a single
         cluster, or as many clusters as there are items (or slots, if these are fewer). Atoms
-        start from G0.
+        start from G0. With "map" every chain starts at a local mode, found by EM from a start of
+        its own (see `dps.find_map`), with all that the step updates; the model must have no
+        other discrete variable and no latent kernel variable, and its densities gradients.
     model : pymc.Model, optional
         Default: the model in context.
     rng : RandomGenerator, optional
@@ -134,7 +138,7 @@ class MixtureStep(BlockedStep):
         concentration: Literal["auto", "slice"] | None = "auto",
         atoms: Literal["auto", "slice"] | None = "auto",
         hyperparameters: Literal["auto", "slice"] | None = "auto",
-        init: Literal["prior", "one", "singletons"] = "prior",
+        init: Literal["prior", "one", "singletons", "map"] = "prior",
         model: pm.Model | None = None,
         rng: Any = None,
         **pymc_kwargs: Any,
@@ -142,7 +146,7 @@ class MixtureStep(BlockedStep):
         check_option("concentration", concentration, ("auto", "slice", None))
         check_option("atoms", atoms, self.atoms_options)
         check_option("hyperparameters", hyperparameters, ("auto", "slice", None))
-        check_option("init", init, ("prior", "one", "singletons"))
+        check_option("init", init, ("prior", "one", "singletons", "map"))
         if unknown := set(pymc_kwargs) - {"blocked", "initial_point", "compile_kwargs"}:
             raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(unknown))}.")
         self.model = modelcontext(model)
@@ -241,6 +245,8 @@ class MixtureStep(BlockedStep):
             self._set_context({})
         if mixture.imputed:
             self._impute = compile_imputation(mixture)
+        if self.init == "map":
+            self._objective = compile_objective(mixture)
 
     def _set_context(self, point: PointType) -> None:
         compiled = self._compiled
@@ -258,7 +264,15 @@ class MixtureStep(BlockedStep):
 
     def __getstate__(self) -> dict[str, Any]:
         """Compiled code stays behind: `setup_chain` compiles again in another process."""
-        compiled = ("_mixture", "_impute", "_conjugacy", "_compiled", "_urn", "_state")
+        compiled = (
+            "_mixture",
+            "_impute",
+            "_objective",
+            "_conjugacy",
+            "_compiled",
+            "_urn",
+            "_state",
+        )
         dropped = (*compiled, "_theta", "_hyper")
         return {k: v for k, v in self.__dict__.items() if k not in dropped}
 
@@ -328,6 +342,12 @@ class MixtureStep(BlockedStep):
         spread = np.subtract(*np.percentile(pool, [75, 25], axis=0)) if len(pool) > 3 else 0.0
         self.widths[:] = np.where(np.asarray(spread) > 0.0, spread, 1.0)
         state.widths[:] = self.widths
+        if self.init == "map":
+            mode = find_mode(self._objective, rng)
+            point = self._objective.unpack(mode.x) | {self._packing.allocation: mode.labels}
+            self._packing.unpack(point, state)
+            prepare(state)
+            return
         state.values[:n_components] = pool[:n_components]
         prepare(state)
         if self.init == "one":
