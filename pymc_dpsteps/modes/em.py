@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.modes.objective import Objective
 
-__all__ = ["Mode", "ascend", "find_mode"]
+__all__ = ["Mode", "ascend", "draw_start", "find_mode"]
 
 type Vector = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def find_mode(objective: Objective, rng: np.random.Generator) -> Mode:
     MixtureError
         If no start has a finite density.
     """
-    found = ascend(objective, _start(objective, rng))
+    found = ascend(objective, draw_start(objective, rng))
     # Under stick-breaking the order of the components counts: larger ones come first.
     while True:
         order = np.argsort(-found.responsibilities.sum(axis=0), kind="stable")
@@ -107,7 +107,7 @@ def ascend(objective: Objective, x: Vector) -> Mode:
     return Mode(x, path[-1], r, tuple(path))
 
 
-def _start(objective: Objective, rng: np.random.Generator) -> Vector:
+def draw_start(objective: Objective, rng: np.random.Generator) -> Vector:
     """Fit every component to an item of its own and, with the weight of one more, to all items.
 
     Different components get different items. That the fit starts from draws from G0 and stops
@@ -148,12 +148,14 @@ def _polish(objective: Objective, mode: Mode) -> Mode:
 
 def _climb(f: Callable[[Vector], tuple[float, Vector]], x: Vector, steps: int) -> Vector:
     """Maximise by L-BFGS, at most so many iterations."""
+    # Infinity would end the line search; a value that is merely bad shortens the step.
+    bad = 1.0 + 2.0 * abs(float(f(x)[0]))
 
     def negative(x: Vector) -> tuple[float, Vector]:
         value, gradient = f(x)
         if np.isfinite(value) and np.isfinite(gradient).all():
             return -float(value), -gradient
-        return np.inf, np.zeros_like(x)
+        return bad, np.zeros_like(x)
 
     # ftol: rounding alone ends the climb before the gradient does.
     options = {"maxiter": steps, "maxfun": 10 * steps, "ftol": 1e-15, "gtol": 1e-6}
