@@ -188,8 +188,8 @@ def _factor(mixture: Mixture, variable: str, kind: Kind) -> tuple[Variable, Tens
         factor = _FUNCTIONS[kind](rv, value)
     except NotImplementedError as error:
         raise MixtureError(
-            f"PyMC knows no {kind} function of {variable}, a {type(rv.owner.op).__name__}; only its "
-            "density can be computed."
+            f"PyMC knows no {kind} function of {variable}, a {type(rv.owner.op).__name__}; only "
+            "its density can be computed."
         ) from error
     (factor,) = model.replace_rvs_by_values([factor])
     (factor,) = without_masks(with_fixed_shapes([factor]))
