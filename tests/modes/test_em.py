@@ -135,7 +135,13 @@ def plane_model():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: normal_model(crp), poisson_model, uniform_model, plane_model]
+    "make",
+    [
+        lambda: normal_model(crp),
+        poisson_model,
+        uniform_model,
+        pytest.param(plane_model, marks=pytest.mark.slow),
+    ],
 )
 def test_em_never_falls_and_ends_where_the_gradient_vanishes(make):
     objective = compile_objective(read_mixture(make()))
@@ -147,6 +153,7 @@ def test_em_never_falls_and_ends_where_the_gradient_vanishes(make):
         assert len(climb.path) > 2
         gradient = objective.expected(mode.x, mode.responsibilities)[1]
         assert np.abs(gradient).max() < 1e-3
+        assert len(ascend(objective, mode.x).path) <= 2
 
 
 # Dirichlet weights and normals of known noise: every step of EM in closed form.
@@ -186,12 +193,12 @@ def test_modes_are_those_of_em_in_closed_form():
     rng = np.random.default_rng(3)
     y = np.concatenate([rng.normal(m, NOISE, size=n) for m, n in ((-3, 9), (0, 14), (1.5, 6))])
     best = -np.inf
-    for _ in range(20):
+    for _ in range(10):
         w, mu = rng.dirichlet(A + 1), rng.normal(0, SPREAD, size=3)
-        for _ in range(1000):
+        for _ in range(500):
             w, mu = closed_form_step(y, w, mu)
         best = max(best, closed_form_log_posterior(y, w, mu))
-    mode = dps.find_map(dirichlet_model(y), random_seed=0)["mode"].to_dataset()
+    mode = dps.find_map(dirichlet_model(y), restarts=5, random_seed=0)["mode"].to_dataset()
     w, mu = mode["w"].to_numpy(), mode["mu"].to_numpy()
     found = mode.attrs["log_posterior"]
     # PyMC holds the constants of the transform in single precision.
@@ -218,11 +225,3 @@ def test_the_best_mode_of_a_tiny_model_is_that_of_a_grid():
     top = np.unravel_index(grid.argmax(), grid.shape)
     np.testing.assert_allclose(mode["mu"], axis[list(top)], atol=0.02)
     assert grid.max() - 1e-6 <= mode.attrs["log_posterior"] < grid.max() + 0.01
-
-
-def test_em_stops_at_once_at_a_mode():
-    objective = compile_objective(read_mixture(normal_model(crp)))
-    mode = find_mode(objective, np.random.default_rng(0))
-    again = ascend(objective, mode.x)
-    assert again.log_posterior == pytest.approx(mode.log_posterior, abs=1e-6)
-    assert len(again.path) <= 2

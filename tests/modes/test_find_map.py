@@ -21,29 +21,27 @@ def _interpreted():
 Y = np.array([-2.1, -1.9, -2.0, 3.0, 3.1, 2.9, 3.2])
 
 
-def galaxies():
-    """Every third velocity, under a prior that keeps the scales off zero."""
-    y = dps.datasets.galaxies()[::3]
-    with pm.Model(coords={"obs": range(len(y)), "component": list("abcdef")}) as model:
-        alpha = pm.Gamma("alpha", 2, 4)
-        mu = pm.Normal("mu", 20, 10, dims="component")
-        sigma = pm.InverseGamma("sigma", 3, 3, dims="component")
-        w = pm.StickBreakingWeights("w", alpha, K=5, dims="component")
+def named_model():
+    """Dims, weights, atoms of two kinds, and a deterministic that depends on the allocation."""
+    with pm.Model(coords={"obs": range(len(Y)), "component": list("abc")}) as model:
+        mu = pm.Normal("mu", 0, 3, dims="component")
+        sigma = pm.InverseGamma("sigma", 3, 1, dims="component")
+        w = pm.StickBreakingWeights("w", pm.Gamma("alpha", 2, 4), K=2, dims="component")
         z = pm.Categorical("z", w, dims="obs")
         pm.Deterministic("centre", mu[z], dims="obs")
-        pm.Normal("y", mu[z], sigma[z], observed=y, dims="obs")
+        pm.Normal("y", mu[z], sigma[z], observed=Y, dims="obs")
     return model
 
 
 def test_result_in_the_space_and_dims_of_the_model(tmp_path):
-    model = galaxies()
+    model = named_model()
     with model:
-        tree = dps.find_map(restarts=3, random_seed=1)
+        tree = dps.find_map(restarts=2, random_seed=1)
     assert set(tree.children) == {"mode", "restarts"}
     mode = tree["mode"].to_dataset()
     for name in ("mu", "sigma", "w"):
         assert mode[name].dims == ("component",)
-    assert mode["component"].to_numpy().tolist() == list("abcdef")
+    assert mode["component"].to_numpy().tolist() == list("abc")
     assert mode["z"].dims == mode["centre"].dims == ("obs",)
     assert mode["responsibilities"].dims == ("obs", "component")
     assert mode["alpha"].ndim == 0
@@ -51,22 +49,18 @@ def test_result_in_the_space_and_dims_of_the_model(tmp_path):
     np.testing.assert_array_equal(mode["z"], mode["responsibilities"].to_numpy().argmax(axis=1))
     np.testing.assert_array_equal(mode["centre"], mode["mu"].to_numpy()[mode["z"].to_numpy()])
     assert mode.attrs["method"] == "em"
-    assert mode.attrs["restarts"] == 3
+    assert mode.attrs["restarts"] == 2
     assert mode.attrs["note"] == "a mode, not a posterior: no uncertainty is attached"
     restarts = tree["restarts"].to_dataset()
     assert set(restarts.data_vars) == {"log_posterior", "n_clusters", "largest_gradient"}
     assert float(restarts["log_posterior"].max()) == mode.attrs["log_posterior"]
     assert float(restarts["largest_gradient"].max()) < 1e-3
-    assert int(restarts["n_clusters"].min()) >= 3  # those near 20, and the two far groups
+    assert int(restarts["n_clusters"].min()) >= 2
     tree.to_netcdf(tmp_path / "mode.nc")
     assert xr.open_datatree(tmp_path / "mode.nc")["mode"].attrs["method"] == "em"
 
-    again = dps.find_map(model, restarts=3, random_seed=1)
-    xr.testing.assert_identical(again, tree)
-    other = dps.find_map(model, restarts=3, random_seed=2)
-    assert not np.array_equal(other["restarts"]["log_posterior"], restarts["log_posterior"])
-    fewer = dps.find_map(model, restarts=2, random_seed=1)  # a stream for every restart
-    np.testing.assert_array_equal(fewer["restarts"]["log_posterior"], restarts["log_posterior"][:2])
+    fewer = dps.find_map(model, restarts=1, random_seed=1)  # the same streams
+    np.testing.assert_array_equal(fewer["restarts"]["log_posterior"], restarts["log_posterior"][:1])
 
 
 def normal_model(**observed):

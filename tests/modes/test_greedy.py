@@ -19,7 +19,7 @@ def partitions(n):
     """Labels of every partition, numbered in order of appearance."""
     found = [[0]]
     for _ in range(n - 1):
-        found = [z + [k] for z in found for k in range(max(z) + 2)]
+        found = [[*z, k] for z in found for k in range(max(z) + 2)]
     return np.array(found)
 
 
@@ -168,5 +168,5 @@ def test_weights_of_unknown_law_are_refused():
     with pm.Model() as model:
         z = pm.Categorical("z", pm.math.softmax(pm.Normal("eta", shape=3)), shape=2)
         pm.Normal("y", pm.Normal("mu", shape=3)[z], observed=[0, 1.0])
-    with pytest.raises(dps.MixtureError, match="weights out.*method='em'"):
+    with pytest.raises(dps.MixtureError, match=r"weights out.*method='em'"):
         dps.find_map(model, method="greedy")

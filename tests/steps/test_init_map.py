@@ -19,13 +19,13 @@ def _interpreted():
 
 
 RNG = np.random.default_rng(1)
-Y = np.concatenate([RNG.normal(m, 0.5, size=8) for m in (-6.0, 0.0, 6.0)])
-K = 6
+Y = np.concatenate([RNG.normal(m, 0.5, size=4) for m in (-6.0, 0.0, 6.0)])
+K = 4
 
 
 def crp_model():
     with pm.Model() as model:
-        mu = pm.Normal("mu", pm.Normal("centre", 0, 1), 5, shape=K)
+        mu = pm.Normal("mu", pm.Normal("centre"), 5, shape=K)
         z = dps.ChineseRestaurantProcess("z", pm.Gamma("alpha", 2, 2), K=K, shape=len(Y))
         pm.Normal("y", mu[z], 0.5, observed=Y)
     return model
@@ -49,25 +49,26 @@ def start_of(step, model, seed):
     return step._packing.pack(point, step._state)
 
 
-@pytest.mark.parametrize("name", ["neal8-m2", "neal3", "blocked", "slice", "split-merge"])
+@pytest.mark.parametrize("name", ["neal8-m2", pytest.param("blocked", marks=pytest.mark.slow)])
 def test_starts_are_far_better_than_the_priors(name):
     """Whatever the step; with seeds and chains apart, and the same after pickling."""
     algorithm = ALGORITHMS[name]
     model = stick_model() if CRP not in algorithm.urns else crp_model()
     logp = model.compile_logp()
     with model:
-        step, from_prior = algorithm.make(init="map"), algorithm.make()
-    at_mode = [start_of(step, model, seed) for seed in range(3)]
-    usual = [logp(start_of(from_prior, model, seed)) for seed in range(5)]
-    for point in at_mode:
-        assert logp(point) > max(usual) + 10
-        assert len(np.unique(point["z"])) >= 3
+        step = algorithm.make(init="map")
+    at_mode = [start_of(step, model, seed) for seed in range(2)]
     copy = pickle.loads(cloudpickle.dumps(step))
     for again in (step, copy):
         point = start_of(again, model, 0)
         for value_name, value in at_mode[0].items():
             np.testing.assert_array_equal(point[value_name], value)
-    assert any(not np.array_equal(at_mode[0]["z"], other["z"]) for other in at_mode[1:])
+    assert not np.array_equal(at_mode[0]["z"], at_mode[1]["z"])
+    copy.init = "prior"
+    usual = [logp(start_of(copy, model, seed)) for seed in range(5)]
+    for point in at_mode:
+        assert logp(point) > max(usual) + 10
+        assert len(np.unique(point["z"])) >= 3
 
 
 def test_two_chains_in_two_processes():
