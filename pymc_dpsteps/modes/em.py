@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.modes.objective import Objective
@@ -78,6 +79,12 @@ def find_mode(objective: Objective, rng: np.random.Generator) -> Mode:
     MixtureError
         If no start has a finite density.
     """
+    # L-BFGS-B solves small systems, at which threads of BLAS lose more time waiting than they save.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _find_mode(objective, rng)
+
+
+def _find_mode(objective: Objective, rng: np.random.Generator) -> Mode:
     found = ascend(objective, draw_start(objective, rng))
     # Under stick-breaking the order of the components counts: larger ones come first.
     while True:
