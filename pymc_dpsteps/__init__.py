@@ -6,6 +6,7 @@ from pymc_dpsteps.diagnostics import check_truncation, efficiency, summary, trun
 from pymc_dpsteps.distributions import ChineseRestaurantProcess
 from pymc_dpsteps.mixture import MixtureError
 from pymc_dpsteps.modes import find_map
+from pymc_dpsteps.report import report
 from pymc_dpsteps.sample import sample
 from pymc_dpsteps.steps import (
     BlockedGibbs,
@@ -47,6 +48,7 @@ __all__ = [
     "partitions",
     "plots",
     "predict",
+    "report",
     "sample",
     "summary",
     "truncation_level",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pymc as pm
@@ -70,7 +71,8 @@ def sample(
     xarray.DataTree
         What `pymc.sample` returns, with one group more, ``partition``: for every draw, the
         number of clusters, measures of their sizes, the log-likelihood and the concentration (see
-        `dps.diagnostics.partition`). `dps.summary` makes a table of it.
+        `dps.diagnostics.partition`). `dps.summary` makes a table of it, and `dps.report` a page.
+        Its attribute ``steps`` names the step methods given or chosen.
 
     Raises
     ------
@@ -122,7 +124,11 @@ def sample(
     quiet = bool(kwargs.get("quiet", False))
     if own_checks and not quiet:
         log_warnings(warn_divergences(result) + warn_treedepth(result))
-    return _with_partition(result, model, quiet)
+    result = _with_partition(result, model, quiet)
+    if "partition" in result.children:
+        names = [type(s).__name__ for s in (step if isinstance(step, Sequence) else [step])]
+        result["partition"].attrs["steps"] = ", ".join(names)
+    return result
 
 
 def _steps_for(model: pm.Model) -> list[Any]:

@@ -20,6 +20,7 @@ __all__ = [
     "each_draw",
     "each_draw_of",
     "evaluate_graph",
+    "partition_of",
     "read_untransformed",
 ]
 
@@ -46,6 +47,22 @@ def read_untransformed(model: pm.Model, allocation: str | None = None) -> Mixtur
         # PyMC names the value after the transform where that has an underscore in its name.
         model.rvs_to_values[rv].name = rv.name
     return read_mixture(model, allocation)
+
+
+def partition_of(idata: xr.DataTree) -> xr.Dataset:
+    """Group of the label-invariant functionals of a result, as a dataset.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if "partition" not in idata.children:
+        raise ValueError(
+            f"No group 'partition' among {list(idata.children)}. Sample with dps.sample, or add "
+            "it: idata['partition'] = xr.DataTree(dps.diagnostics.partition(idata, model=model))."
+        )
+    return idata["partition"].to_dataset()
 
 
 def draws_of(posterior: xr.Dataset, names: Iterable[str]) -> dict[str, NDArray]:

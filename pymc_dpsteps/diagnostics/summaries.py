@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from pymc_dpsteps.diagnostics.posterior import partition_of
 from pymc_dpsteps.partitions.labels import find_allocation, posterior_of
 
 __all__ = ["summary"]
@@ -59,12 +60,7 @@ def summary(
         If the result has no group ``partition``; if `pairs` are not pairs of known items, or it
         is not clear which variable is the allocation.
     """
-    if "partition" not in idata.children:
-        raise ValueError(
-            f"No group 'partition' among {list(idata.children)}. Sample with dps.sample, or add "
-            "it: idata['partition'] = xr.DataTree(dps.diagnostics.partition(idata, model=model))."
-        )
-    partition = idata["partition"].to_dataset()
+    partition = partition_of(idata)
     if pairs is not None:
         labels = find_allocation(posterior_of(idata), allocation)
         prefix = "" if "n_clusters" in partition else f"{labels.name}_"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pymc_dpsteps.plots.style import COLOURS, new_axes, tidy
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["efficiency"]
 
-# Okabe and Ito's colours without yellow, which is too faint on white.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 _LARGE_RATIO = 20.0  # of the longest to the shortest bar: beyond, the short ones cannot be read
 _BAR_INCHES = 0.2
 
@@ -43,8 +43,6 @@ def efficiency(
     ValueError
         If a functional is not in the table, or there is nothing to draw.
     """
-    import matplotlib.pyplot as plt
-
     times = table["ms_per_independent_draw"].unstack("functional", sort=False)
     names = list(times.dropna(axis="columns", how="all") if functionals is None else functionals)
     if unknown := [name for name in names if name not in times]:
@@ -54,16 +52,14 @@ def efficiency(
         raise ValueError("All functionals are constant: there is nothing to draw.")
     times = times[names]
     n_steps, n_names = times.shape
-    if ax is None:
-        height = 1.2 + _BAR_INCHES * n_steps * (n_names + 1)
-        _, ax = plt.subplots(figsize=(7.2, max(height, 2.4)), layout="constrained")
+    ax = new_axes(ax, 7.2, max(1.2 + _BAR_INCHES * n_steps * (n_names + 1), 2.4))
     thickness = 1.0 / (n_names + 1)
     for j, name in enumerate(names):
         bars = ax.barh(
             np.arange(n_steps) + (j - (n_names - 1) / 2) * thickness,
             times[name],
             height=0.9 * thickness,
-            color=_COLOURS[j % len(_COLOURS)],
+            color=COLOURS[j % len(COLOURS)],
             label=name,
         )
         ax.bar_label(bars, [_digits(x) for x in times[name]], padding=3, fontsize=8)
@@ -83,7 +79,7 @@ def _label(ax: Axes, times: pd.DataFrame) -> None:
     ax.invert_yaxis()  # the first step on top
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("time per independent draw (ms)")
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax)
     if times.shape[1] > 1:
         ax.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.0, 0.5), loc="center left")
     else:

@@ -96,7 +96,8 @@ def density(
         those of the data; with covariates, along ``point`` as well. With a partition,
         ``components`` along ``cluster`` too, which add up to the mean: a component's part is that
         of its slot, times the proportion of the slot's items that are in the cluster. The last
-        cluster, "new", is what no item occupies. Attributes: ``ci_prob``, ``n_draws``.
+        cluster, "new", is what no item occupies. Attributes: ``kind``, which is "density",
+        ``ci_prob`` and ``n_draws``.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def density(
     """
     at = _Grid.of(read_fit(idata, model, allocation, draws), grid, variable, covariates, ci_prob)
     log_f = at.log_kernel("density")
-    result = at.summarise(*_mix(at.fit, pt.exp(log_f), random_seed))
+    result = at.summarise("density", *_mix(at.fit, pt.exp(log_f), random_seed))
     if partition is None:
         return result
     clusters = Clusters.of(at.fit, partition)
@@ -150,7 +151,7 @@ def cdf(
         As for `density`.
     """
     at = _Grid.of(read_fit(idata, model, allocation, draws), grid, variable, covariates, ci_prob)
-    return at.summarise(*_mix(at.fit, pt.exp(at.log_kernel("cdf")), random_seed))
+    return at.summarise("cdf", *_mix(at.fit, pt.exp(at.log_kernel("cdf")), random_seed))
 
 
 def hazard(
@@ -196,7 +197,7 @@ def hazard(
     surviving = pt.logsumexp(at.log_kernel("survival") + pt.log(leaf), axis=1)
     ratio = pt.switch(pt.isinf(surviving), np.nan, pt.exp(dying - surviving))
     curves = at.fit.evaluate(ratio, {leaf: weights})
-    return at.summarise(curves.mean(axis=0), curves)
+    return at.summarise("hazard", curves.mean(axis=0), curves)
 
 
 @dataclass(frozen=True)
@@ -241,8 +242,8 @@ class _Grid:
         covariates = {n: np.repeat(x, len(self.grid), axis=0) for n, x in self.covariates.items()}
         return log_kernel_at(self.fit.mixture, self.variable, points, covariates, kind=kind)
 
-    def summarise(self, mean: NDArray, curves: NDArray) -> xr.Dataset:
-        """Mean and band of curves given every draw, (S, rows * G)."""
+    def summarise(self, kind: str, mean: NDArray, curves: NDArray) -> xr.Dataset:
+        """Mean and band of curves given every draw, (S, rows * G), named for those who draw it."""
         tail = 0.5 * (1.0 - self.ci_prob)
         lower, upper = np.quantile(curves, [tail, 1.0 - tail], axis=0)
         shape, dims, coords = self._axes()
@@ -250,7 +251,7 @@ class _Grid:
         return xr.Dataset(
             {name: (dims, x.reshape(shape)) for name, x in rows.items()},
             coords,
-            attrs={"ci_prob": self.ci_prob, "n_draws": len(curves)},
+            attrs={"kind": kind, "ci_prob": self.ci_prob, "n_draws": len(curves)},
         )
 
     def with_components(self, curves: xr.Dataset, parts: NDArray, names: list[str]) -> xr.Dataset:

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,16 +9,7 @@ import xarray as xr
 
 import pymc_dpsteps as dps
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 RNG = np.random.default_rng(5)
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -27,16 +18,6 @@ def curves() -> xr.Dataset:
     mean = np.exp(-(x**2) / 2)
     data = {"mean": ("y", mean), "lower": ("y", 0.8 * mean), "upper": ("y", 1.2 * mean)}
     return xr.Dataset(data, coords={"y": x}, attrs={"ci_prob": 0.89, "n_draws": 10})
-
-
-@pytest.fixture
-def idata() -> xr.DataTree:
-    z = RNG.integers(0, 3, size=(2, 20, 6))
-    data = {
-        "z": (("chain", "draw", "obs"), z),
-        "mu": (("chain", "draw", "component"), RNG.normal(size=(2, 20, 3))),
-    }
-    return xr.DataTree.from_dict({"posterior": xr.Dataset(data)})
 
 
 def test_density_draws_the_curve_the_band_and_the_data(curves):
@@ -60,6 +41,55 @@ def test_density_into_given_axes_without_data(curves):
     assert len(ax.patches) == 0
 
 
+def test_density_draws_the_parts_of_the_clusters(curves):
+    parts = np.stack([0.7 * curves["mean"], 0.2 * curves["mean"], 0.1 * curves["mean"]])
+    curves = curves.assign(components=(("cluster", "y"), parts)).assign_coords(
+        cluster=["0", "1", "new"]
+    )
+    ax = dps.plots.density(curves)
+    lines = {line.get_label(): line for line in ax.lines}
+    for name, part in zip(["cluster 0", "cluster 1", "new cluster"], parts, strict=True):
+        np.testing.assert_array_equal(lines[name].get_ydata(), part)
+    assert lines["new cluster"].get_linestyle() == "--"
+    assert len({line.get_color() for line in ax.lines}) == 4
+
+
+def test_density_of_a_distribution_function_and_a_hazard(curves):
+    y = RNG.normal(size=30)
+    curves.attrs["kind"] = "cdf"
+    ax = dps.plots.density(curves, observed=y, true=np.linspace(0, 1, 50))
+    assert ax.get_ylim() == (0.0, 1.0) and len(ax.patches) == 0
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_allclose(lines["data (n = 30)"][1:], np.arange(1, 31) / 30)
+    np.testing.assert_array_equal(lines["truth"], np.linspace(0, 1, 50))
+    curves.attrs["kind"] = "hazard"
+    ax = dps.plots.density(curves, observed=y, units="days")
+    assert ax.get_ylabel() == "hazard (per days)" and len(ax.patches) == 0
+
+
+def test_density_at_several_points_of_covariates(curves):
+    several = xr.concat([curves, 0.5 * curves], "point").assign_coords(x=("point", [1.0, 2.5]))
+    several.attrs = curves.attrs
+    ax = dps.plots.density(several)
+    lines = {line.get_label(): line for line in ax.lines}
+    np.testing.assert_array_equal(lines["x = 1"].get_ydata(), curves["mean"])
+    np.testing.assert_array_equal(lines["x = 2.5"].get_ydata(), 0.5 * curves["mean"])
+    assert dps.plots.density(several.isel(point=0)).get_xlabel() == "y"
+
+
+def test_density_refuses_what_it_cannot_draw(curves):
+    several = xr.concat([curves] * 8, "point")
+    several.attrs = curves.attrs
+    with pytest.raises(ValueError, match="at 8 points; at most 7"):
+        dps.plots.density(several)
+    parts = several.assign(components=several["mean"])
+    with pytest.raises(ValueError, match=r"isel\(point=0\)"):
+        dps.plots.density(parts)
+    plane = curves.drop_vars("y").rename(y="grid_point")
+    with pytest.raises(ValueError, match="several coordinates"):
+        dps.plots.density(plane)
+
+
 def test_coclustering_shows_the_ordered_matrix(idata):
     labels = idata["posterior"]["z"].values
     together = dps.partitions.coclustering(labels).values
@@ -71,12 +101,27 @@ def test_coclustering_shows_the_ordered_matrix(idata):
 
 
 def test_coclustering_in_a_given_order(idata):
-    together = dps.partitions.coclustering(idata["posterior"]["z"].values)
+    together = dps.partitions.coclustering(idata).values
     _, ax = plt.subplots()
     assert dps.plots.coclustering(idata, order=None, ax=ax, colorbar=False) is ax
     np.testing.assert_array_equal(np.asarray(ax.images[0].get_array()), together)
     ax = dps.plots.coclustering(idata, order=[5, 4, 3, 2, 1, 0])
     np.testing.assert_array_equal(np.asarray(ax.images[0].get_array()), together[::-1, ::-1])
+
+
+def test_coclustering_by_cluster_of_a_partition(idata):
+    together = dps.partitions.coclustering(idata).values
+    partition = [7, 3, 3, 7, 3, 5]
+    ax = dps.plots.coclustering(idata, partition=partition, order=None, item="galaxy")
+    rows = [1, 2, 4, 0, 3, 5]  # the largest cluster first
+    shown = np.asarray(ax.images[0].get_array())
+    np.testing.assert_array_equal(shown, together[np.ix_(rows, rows)])
+    outlines = [(box.get_x(), box.get_y(), box.get_width()) for box in ax.patches]
+    assert outlines == [(0.5, 0.5, 3), (3.5, 3.5, 2), (5.5, 5.5, 1)]
+    texts = [text.get_text() for text in ax.get_yticklabels()]
+    assert texts == ["3 (n = 3)", "7 (n = 2)", "5 (n = 1)"]
+    with pytest.raises(ValueError, match=r"shape \(2,\); expected \(6,\)"):
+        dps.plots.coclustering(idata, partition=[0, 1])
 
 
 def test_coclustering_refuses_what_is_not_clear(idata):

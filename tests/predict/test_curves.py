@@ -57,7 +57,7 @@ def test_chinese_restaurant_density(case):
     lower, upper = np.quantile((f * drawn[:, None]).sum(axis=2), [0.055, 0.945], axis=0)
     np.testing.assert_allclose(found["lower"], lower, rtol=1e-10)
     np.testing.assert_allclose(found["upper"], upper, rtol=1e-10)
-    assert found.attrs == {"ci_prob": 0.89, "n_draws": S}
+    assert found.attrs == {"kind": "density", "ci_prob": 0.89, "n_draws": S}
     np.testing.assert_array_equal(found["y"], GRID)
 
 
