@@ -72,7 +72,7 @@ def trace(idata: xr.DataTree, *, var_names: str | Sequence[str] | None = None) -
         left, right = (collection.get_target(name, {"column": c}) for c in ("dist", "trace"))
         right.set_ylabel(fill(name.replace("_", " "), _LABEL_WIDTH), fontsize=9)
         left.set_ylim(0.0, 1.0)
-        left.locator_params(axis="x", nbins=4)
+        left.locator_params(axis="x", nbins=3)
         tidy(left)
         tidy(right)
     right.set_xlabel("draw", fontsize=9)
