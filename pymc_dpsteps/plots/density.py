@@ -60,7 +60,8 @@ def density(
     units : str, optional
         Its units, as in "1000 km/s".
     bins : int, str or array_like, default "auto"
-        Bins of the histogram, see `numpy.histogram_bin_edges`.
+        Bins of the histogram, see `numpy.histogram_bin_edges`; one for every integer where the
+        curve is over integers and the bins are not given as edges or a number.
     rug : bool, default True
         Whether to mark every observation.
 
@@ -78,7 +79,10 @@ def density(
     x, coordinate = _grid(dataset)
     ax = new_axes(ax, 7.2, 4.2)
     if observed is not None:
-        _draw_data(ax, np.ravel(observed), kind, bins, rug)
+        values = np.ravel(observed)
+        if _is_discrete(x) and isinstance(bins, str):
+            bins = np.arange(values.min(), values.max() + 2) - 0.5  # one for every integer
+        _draw_data(ax, values, kind, bins, rug)
     if "point" in dataset["mean"].dims:
         _draw_points(ax, dataset, x)
     else:
@@ -109,6 +113,10 @@ def _grid(dataset: xr.Dataset) -> tuple[NDArray, str]:
                 "told apart. Choose some, as in dataset.isel(point=[0, 10])."
             )
     return dataset[coordinate].values, coordinate
+
+
+def _is_discrete(x: NDArray) -> bool:
+    return x.dtype.kind in "iub"
 
 
 def _draw_data(ax: Axes, values: NDArray, kind: str, bins: Any, rug: bool) -> None:
@@ -178,11 +186,14 @@ def _plain(value: Any) -> str:
 def _label(
     ax: Axes, kind: str, quantity: str, units: str | None, x: NDArray, has_rug: bool
 ) -> None:
-    ax.set_xlim(float(x[0]), float(x[-1]))
+    beyond = 0.5 if _is_discrete(x) else 0.0
+    ax.set_xlim(float(x[0]) - beyond, float(x[-1]) + beyond)
     ax.set_ylim(0.0, 1.0 if kind == "cdf" else None)
     ax.set_xlabel(axis_label(quantity, units))
     if kind == "cdf":
         ax.set_ylabel("probability of a value at most this")
+    elif _is_discrete(x):
+        ax.set_ylabel("probability")
     else:
         ax.set_ylabel(kind if units is None else f"{kind} (per {units})")
     tidy(ax)

@@ -97,10 +97,6 @@ def _panels(new_data: xr.DataTree, var_names: str | Sequence[str] | None) -> xr.
             at = dict(zip(data.dims[1:], index, strict=True))
             where = ", ".join(str(data[dim].values[i]) for dim, i in at.items())
             label = f"{name}[{where}]" if where else name
-            # Items under a name of their own: entries may be missing in some coordinates only.
-            own = {data.dims[0]: f"{label}_item"}
-            panel = data.isel(at, drop=True).dropna(data.dims[0])
-            found["observed_data"][label] = panel.drop_vars(own, errors="ignore").rename(own)
-            panel = predicted[name].isel(at, drop=True)
-            found["posterior_predictive"][label] = panel.drop_vars(own, errors="ignore").rename(own)
+            found["observed_data"][label] = data.isel(at, drop=True)
+            found["posterior_predictive"][label] = predicted[name].isel(at, drop=True)
     return xr.DataTree.from_dict({group: xr.Dataset(x) for group, x in found.items()})

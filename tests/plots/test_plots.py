@@ -41,6 +41,14 @@ def test_density_into_given_axes_without_data(curves):
     assert len(ax.patches) == 0
 
 
+def test_density_of_counts(curves):
+    curves = curves.assign_coords(y=np.arange(50))
+    ax = dps.plots.density(curves, observed=[2, 2, 3, 7], units="fits")
+    assert ax.get_ylabel() == "probability" and ax.get_xlim() == (-0.5, 49.5)
+    heights = {bar.get_x() + 0.5: bar.get_height() for bar in ax.patches}
+    assert heights == {2: 0.5, 3: 0.25, 4: 0, 5: 0, 6: 0, 7: 0.25}
+
+
 def test_density_draws_the_parts_of_the_clusters(curves):
     parts = np.stack([0.7 * curves["mean"], 0.2 * curves["mean"], 0.1 * curves["mean"]])
     curves = curves.assign(components=(("cluster", "y"), parts)).assign_coords(

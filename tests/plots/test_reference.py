@@ -19,7 +19,7 @@ from PIL import Image
 import pymc_dpsteps as dps
 
 REFERENCE = Path(__file__).parent / "reference"
-# Root mean square difference of the levels, 0 to 255. The palettes of the references cost up to 2.3;
+# Root mean square difference of levels from 0 to 255. The palettes of the references cost up to 2;
 # a legend or a label that is missing 10 or more, all colours replaced by grey 6 or more.
 TOLERANCE = 4.0
 # Unhinted letters have the same widths whatever the version of the font library.
