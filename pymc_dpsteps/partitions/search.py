@@ -116,7 +116,7 @@ def search(
     """
     state = _empty(problem, max(start.max() + 2, 8))
     order = np.arange(len(start))
-    rng.shuffle(order)
+    _shuffle(rng, order)
     for i in range(len(start)):
         if start[i] >= 0:
             _add(problem, state, i, start[i])
@@ -139,30 +139,32 @@ def search(
 def _empty(problem: Problem, n_columns: int) -> State:
     n_items, n_draws = problem.cells.shape
     shape = (problem.first_cell[-1], n_columns)
+    labels = np.empty(n_items, dtype=np.int64)
+    gains = np.empty(shape, dtype=np.float32)
+    labels[:] = -1
+    gains[:] = problem.gain[0]
+    sizes, n_clusters = np.zeros(n_columns, dtype=np.int64), np.zeros(1, dtype=np.int64)
     return State(
-        np.full(n_items, -1),
-        np.zeros(n_columns, dtype=np.int64),
-        np.zeros(shape, dtype=np.int32),
-        np.full(shape, problem.gain[0]),
-        np.zeros(n_draws),
-        np.zeros(1, dtype=np.int64),
+        labels, sizes, np.zeros(shape, dtype=np.int32), gains, np.zeros(n_draws), n_clusters
     )
 
 
 @njit_nogil
 def _resized(problem: Problem, state: State, n_columns: int) -> State:
     """Copy of a state with some number of columns, enough for its clusters."""
-    k = state.n_clusters[0]
-    sizes = np.zeros(n_columns, dtype=np.int64)
-    sizes[:k] = state.sizes[:k]
-    shape = (state.counts.shape[0], n_columns)
-    counts = np.zeros(shape, dtype=np.int32)
-    gains = np.full(shape, problem.gain[0])
-    counts[:, :k] = state.counts[:, :k]
-    gains[:, :k] = state.gains[:, :k]
-    return State(
-        state.labels.copy(), sizes, counts, gains, state.joint.copy(), state.n_clusters.copy()
-    )
+    new = _empty(problem, n_columns)
+    for i in range(len(new.labels)):
+        new.labels[i] = state.labels[i]
+    for s in range(len(new.joint)):
+        new.joint[s] = state.joint[s]
+    new.n_clusters[0] = state.n_clusters[0]
+    for c in range(state.n_clusters[0]):
+        new.sizes[c] = state.sizes[c]
+    for t in range(len(state.counts)):
+        for c in range(state.n_clusters[0]):
+            new.counts[t, c] = state.counts[t, c]
+            new.gains[t, c] = state.gains[t, c]
+    return new
 
 
 @njit_nogil
@@ -301,7 +303,7 @@ def _sweeten(
     the tables once for all of them; each is then judged by the state at its turn.
     """
     for _ in range(_MAX_SCANS):
-        rng.shuffle(order)
+        _shuffle(rng, order)
         state = _resized(problem, state, state.n_clusters[0] + 2)  # narrow rows are read faster
         n_moved = 0
         for start in range(0, len(order), _ITEMS):
@@ -317,11 +319,31 @@ def _sweeten(
 
 
 @njit_nogil
+def _members(state: State, c: int) -> NDArray[np.int64]:
+    """Items of a cluster."""
+    members = np.empty(state.sizes[c], dtype=np.int64)
+    n = 0
+    for i in range(len(state.labels)):
+        if state.labels[i] == c:
+            members[n] = i
+            n += 1
+    return members
+
+
+@njit_nogil
+def _shuffle(rng: np.random.Generator, items: NDArray[np.int64]) -> None:
+    """Put items in a random order; numba's own takes seconds to compile."""
+    for i in range(len(items) - 1, 0, -1):
+        j = int(rng.random() * (i + 1))
+        items[i], items[j] = items[j], items[i]
+
+
+@njit_nogil
 def _zealous(problem: Problem, state: State, rng: np.random.Generator) -> State:
     """Copy of a state in which the items of one cluster have been allocated anew."""
     other = _resized(problem, state, state.counts.shape[1])
-    members = np.flatnonzero(other.labels == rng.integers(0, other.n_clusters[0]))
-    rng.shuffle(members)
+    members = _members(other, int(rng.random() * other.n_clusters[0]))
+    _shuffle(rng, members)
     for i in members:
         _remove(problem, other, i)
     for _ in range(2):
