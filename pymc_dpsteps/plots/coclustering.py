@@ -67,7 +67,7 @@ def coclustering(
         labels, sizes, of_items = _by_size(partition, n_items)
         rows = rows[np.argsort(of_items[rows], kind="stable")]
         how = ", by cluster"
-    ax = new_axes(ax, 5.6, 4.7)
+    ax = new_axes(ax, 5.6 if partition is None else 6.6, 4.7)
     image = ax.imshow(
         together[np.ix_(rows, rows)],
         cmap="Blues",

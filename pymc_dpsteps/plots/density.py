@@ -82,7 +82,7 @@ def density(
         values = np.ravel(observed)
         if _is_discrete(x) and isinstance(bins, str):
             bins = np.arange(values.min(), values.max() + 2) - 0.5  # one for every integer
-        _draw_data(ax, values, kind, bins, rug)
+        _draw_data(ax, values, kind, bins, rug, hollow="components" in dataset)
     if "point" in dataset["mean"].dims:
         _draw_points(ax, dataset, x)
     else:
@@ -119,11 +119,14 @@ def _is_discrete(x: NDArray) -> bool:
     return x.dtype.kind in "iub"
 
 
-def _draw_data(ax: Axes, values: NDArray, kind: str, bins: Any, rug: bool) -> None:
+def _draw_data(ax: Axes, values: NDArray, kind: str, bins: Any, rug: bool, hollow: bool) -> None:
+    """Draw the data as a histogram, hollow where the band is as grey, and marks below the axis."""
     label = f"data (n = {len(values)})"
     if kind == "density":
         edges = np.histogram_bin_edges(values, bins=bins).tolist()
         style: dict[str, Any] = dict(color=DATA, edgecolor="white", linewidth=0.6, zorder=1)
+        if hollow:
+            style = dict(color="none", edgecolor=MUTED, linewidth=0.6, histtype="step", zorder=4)
         ax.hist(values, bins=edges, density=True, label=label, **style)
     elif kind == "cdf":
         ax.ecdf(values, color=MUTED, linewidth=1.0, label=label, zorder=2)
@@ -151,7 +154,7 @@ def _draw_curve(ax: Axes, dataset: xr.Dataset, x: NDArray) -> None:
     has_parts = "components" in dataset
     colour = INK if has_parts else _CURVE  # blue is the first cluster's
     interval = f"{percent(dataset.attrs['ci_prob'])} interval"
-    _draw_band(ax, dataset, x, colour, alpha=0.35 if has_parts else 0.28, label=interval)
+    _draw_band(ax, dataset, x, colour, alpha=0.22 if has_parts else 0.28, label=interval)
     mean = dataset["mean"].values
     width = 3.0 if has_parts else 1.8  # seen below a part that makes up nearly all of it
     ax.plot(x, mean, color=colour, linewidth=width, label="posterior mean", zorder=5)
