@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import arviz_stats
+import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 import xarray as xr
@@ -83,7 +84,9 @@ def loo(
     allocation : str, optional
         Name of the allocation; needed only where the model has several.
     **kwargs
-        Passed to `arviz_stats.loo`, such as ``pointwise`` and ``reff``.
+        Passed to `arviz_stats.loo`, such as ``pointwise`` and ``reff``. By default the relative
+        efficiency ``reff`` is that of the densities, as a mean over items; ArviZ would take it
+        from the parameters of components by number, which means nothing in a mixture.
 
     Returns
     -------
@@ -109,7 +112,18 @@ def loo(
             "log_likelihood": xr.Dataset({pointwise.name: pointwise}),
         }
     )
+    kwargs.setdefault("reff", _relative_efficiency(pointwise))
     return arviz_stats.loo(tree, var_name=pointwise.name, **kwargs)
+
+
+def _relative_efficiency(pointwise: xr.DataArray) -> float:
+    """Effective sample size of the density of an item over the number of draws, mean of all."""
+    scaled = pointwise - pointwise.max(("chain", "draw"))
+    density = scaled.copy(data=np.exp(scaled.values))
+    with np.errstate(divide="ignore", invalid="ignore"):  # one that is the same in all draws
+        sizes = arviz_stats.ess(density, method="mean")
+    found = float(sizes.mean() / (density.sizes["chain"] * density.sizes["draw"]))
+    return found if np.isfinite(found) else 1.0
 
 
 def _name(fit: Fit) -> str:
