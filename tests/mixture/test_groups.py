@@ -208,11 +208,3 @@ def test_a_group_beyond_the_items():
         pm.Normal("y", mu[allocation()[GROUP + 1]], 1, observed=Y)
 
     assert "values from 1 to 5, but there are 5 items" in refused(declare)
-
-
-def test_a_density_needs_one_observation_per_item():
-    model = model_of(indexed_twice)
-    with model:
-        result = dps.sample(5, tune=5, chains=1, cores=1, progressbar=False, quiet=True)
-    with pytest.raises(dps.MixtureError, match="several observations per item"):
-        dps.predict.density(result, np.zeros(1), model=model)
