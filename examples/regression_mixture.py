@@ -18,7 +18,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pymc as pm
-import xarray as xr
 
 import pymc_dpsteps as dps
 
@@ -43,15 +42,6 @@ def regression_model(sepal: np.ndarray, petal: np.ndarray) -> pm.Model:
     return model
 
 
-def mean_of_members(posterior: xr.Dataset, atom: str, members: np.ndarray) -> np.ndarray:
-    """Mean of an atom over some items, at every draw.
-
-    Which of the draws' clusters an item is in, and under which number, does not matter.
-    """
-    labels = posterior["z"].values[:, :, members]
-    return np.take_along_axis(posterior[atom].values, labels, axis=2).mean(axis=2).ravel()
-
-
 def main(draws: int = 10_000, tune: int = 1000) -> None:
     """Fit, print, draw."""
     logging.getLogger("pymc").setLevel(logging.WARNING)  # the table says it all
@@ -60,17 +50,17 @@ def main(draws: int = 10_000, tune: int = 1000) -> None:
     species = flowers["species"].to_numpy(dtype=str)
     model = regression_model(sepal, petal)
     idata = dps.sample(draws, tune=tune, cores=1, random_seed=1, progressbar=False, model=model)
-    posterior = idata["posterior"].to_dataset()
     point = dps.partitions.point_partition(idata, random_seed=1).values
     print(f"{dps.summary(idata)}\n")
+    relabelled = dps.partitions.relabel(idata, point, var_names=["intercept", "slope"])
     print(f"slope over all flowers: {np.polyfit(sepal, petal, 1)[0]:.2f}")
 
     OUTPUT.mkdir(exist_ok=True)
     figure, (ax, right) = plt.subplots(1, 2, figsize=(11.0, 4.6), layout="constrained")
     for k in range(point.max() + 1):
         members, colour = np.flatnonzero(point == k), COLOURS[min(k, len(COLOURS) - 1)]
-        a = mean_of_members(posterior, "intercept", members)
-        b = mean_of_members(posterior, "slope", members)
+        lines_of = relabelled.sel(cluster=k).stack(sample=("chain", "draw")).dropna("sample")
+        a, b = lines_of["intercept"].values, lines_of["slope"].values
         low, high = np.quantile(b, [0.055, 0.945])
         print(f"cluster of {len(members)}: slope {b.mean():.2f}, 89% {low:.2f} to {high:.2f}")
         near = (sepal[members].min() <= GRID) & (sepal[members].max() >= GRID)
