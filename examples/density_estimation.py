@@ -32,7 +32,7 @@ from scipy import stats
 import pymc_dpsteps as dps
 
 OUTPUT = Path(__file__).parent / "output"
-N_COMPONENTS = 150
+N_COMPONENTS = 120
 ALPHAS = (0.1, 1.0, 10.0)
 N_ITEMS = {1: 300, 2: 400}
 BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito
@@ -61,7 +61,7 @@ def line(pdf: Callable, draw: Callable, low: float, high: float) -> Target:
 
 def plane(pdf: Callable, draw: Callable, low: float, high: float) -> Target:
     """Density on the plane."""
-    axis = np.linspace(low, high, 45)
+    axis = np.linspace(low, high, 36)
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     return Target(pdf, draw, grid, (axis[1] - axis[0]) ** 2)
 
@@ -169,7 +169,7 @@ def print_row(name: str, target: Target, n_sets: int, draws: int, tune: int) -> 
         y = target.draw(np.random.default_rng([5, n]), N_ITEMS[target.dimension])
         estimates = [kernel_estimate(target, y)]
         for a, alpha in enumerate(ALPHAS):
-            curves, clusters[a, n] = fit(target, y, alpha, draws, tune, kept=200)
+            curves, clusters[a, n] = fit(target, y, alpha, draws, tune, kept=100)
             estimates.append(curves["mean"].values)
         for e, estimate in enumerate(estimates):
             errors[e, n] = ((estimate - truth) ** 2).sum() * target.cell
@@ -226,7 +226,7 @@ def draw_planes(targets: dict[str, Target], draws: int, tune: int) -> None:
         truth = target.pdf(target.grid)
         panels = {f"{name}": truth}
         for alpha in (ALPHAS[0], ALPHAS[-1]):
-            curves, clusters = fit(target, y, alpha, draws, tune, kept=200)
+            curves, clusters = fit(target, y, alpha, draws, tune, kept=100)
             panels[f"α = {alpha:g}: {clusters:.1f} clusters"] = curves["mean"].values
         panels["kernel estimate"] = kernel_estimate(target, y)
         side = int(np.sqrt(len(target.grid)))

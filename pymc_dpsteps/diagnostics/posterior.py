@@ -14,6 +14,7 @@ from pytensor.graph.traversal import ancestors
 
 from pymc_dpsteps.mixture import Mixture, read_mixture
 from pymc_dpsteps.mixture.rules import is_constant
+from pymc_dpsteps.mixture.small_matrices import small_matrix_mode
 
 __all__ = [
     "draws_of",
@@ -120,7 +121,13 @@ def each_draw(
         One array per output.
     """
     seed = False if random_seed is None else random_seed  # False: look for no generators
-    function = pm.compile(list(inputs), list(outputs), on_unused_input="ignore", random_seed=seed)
+    function = pm.compile(
+        list(inputs),
+        list(outputs),
+        mode=small_matrix_mode(),
+        on_unused_input="ignore",
+        random_seed=seed,
+    )
     columns = [
         np.ascontiguousarray(x, dtype=v.type.dtype) for v, x in zip(inputs, draws, strict=True)
     ]
