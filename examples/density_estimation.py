@@ -224,7 +224,7 @@ def draw_planes(targets: dict[str, Target], draws: int, tune: int) -> None:
     for row, (name, target) in zip(axes, targets.items(), strict=True):
         y = target.draw(np.random.default_rng([5, 0]), N_ITEMS[2])
         truth = target.pdf(target.grid)
-        panels = {f"{name}": truth}
+        panels = {f"{name}, truth": truth}
         for alpha in (ALPHAS[0], ALPHAS[-1]):
             curves, clusters = fit(target, y, alpha, draws, tune, kept=100)
             panels[f"α = {alpha:g}: {clusters:.1f} clusters"] = curves["mean"].values
