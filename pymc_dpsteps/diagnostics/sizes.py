@@ -9,7 +9,7 @@ from scipy.special import entr
 
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.partitions import n_clusters
-from pymc_dpsteps.partitions.labels import find_allocation, posterior_of
+from pymc_dpsteps.partitions.labels import as_rows, find_allocation, posterior_of
 
 __all__ = ["cluster_sizes", "entropy", "sorted_sizes"]
 
@@ -47,12 +47,11 @@ def sorted_sizes(labels: ArrayLike) -> NDArray[np.int64]:
     numpy.ndarray of int64, shape (..., R)
         Zeros after the last cluster; R is the largest number of clusters of all partitions.
     """
-    width = int(n_clusters(labels).max(initial=0))  # checks the labels as well
-    labels = np.asarray(labels)
-    rows = np.ascontiguousarray(labels.reshape(-1, labels.shape[-1]), dtype=np.int64)
+    rows = as_rows(labels)
+    width = int(n_clusters(rows).max(initial=0))
     sizes = np.zeros((len(rows), width), dtype=np.int64)
     _sort_sizes(rows, int(rows.max(initial=0)) + 1, sizes)
-    return sizes.reshape(*labels.shape[:-1], width)
+    return sizes.reshape(*np.shape(labels)[:-1], width)
 
 
 def entropy(sizes: ArrayLike) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from pymc_dpsteps.partitions.labels import (
     read_partition,
 )
 
-__all__ = ["relabel"]
+__all__ = ["matched_clusters", "relabel"]
 
 
 def relabel(
@@ -126,12 +126,28 @@ def _matched(
     for s, row in enumerate(rows):
         counts = np.bincount(codes * width + row, minlength=n_clusters * width)
         table = counts.reshape(n_clusters, width)
-        cluster, slot = linear_sum_assignment(table, maximize=True)
-        shares = table[cluster, slot] > 0
-        cluster, slot = cluster[shares], slot[shares]
+        cluster, slot = matched_clusters(table)
         component[s, cluster] = slot
         size[s, cluster] = table.sum(axis=0)[slot]
     return component, size
+
+
+def matched_clusters(table: NDArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Match the clusters of two partitions one to one so that as many items as possible agree.
+
+    Parameters
+    ----------
+    table : numpy.ndarray of int, shape (k, l)
+        Numbers of items that a cluster of the one shares with a cluster of the other.
+
+    Returns
+    -------
+    first, second : numpy.ndarray of int, shape (m,)
+        Rows and columns that are matched; clusters that share no item are not.
+    """
+    first, second = linear_sum_assignment(table, maximize=True)
+    shares = table[first, second] > 0
+    return first[shares], second[shares]
 
 
 def _picked(variable: xr.DataArray, component: NDArray[np.int64]) -> xr.DataArray:

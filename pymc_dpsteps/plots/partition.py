@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 from scipy.stats.contingency import crosstab
 
+from pymc_dpsteps.partitions.relabel import matched_clusters
 from pymc_dpsteps.plots.clusters import clusters, opacity, plane
 from pymc_dpsteps.plots.style import axis_label, cluster_style, new_axes
 
@@ -96,10 +96,9 @@ def _bounds(ball: xr.Dataset, labels: NDArray) -> list[tuple[str, NDArray]]:
 def _aligned(bound: NDArray, labels: NDArray) -> NDArray:
     """Number the clusters of a partition like those of another that they overlap most."""
     (found, known), table = crosstab(bound, labels)
-    matched, numbers = linear_sum_assignment(table, maximize=True)
-    shares = table[matched, numbers] > 0
+    matched, numbers = matched_clusters(table)
     number = np.full(len(found), -1)
-    number[matched[shares]] = known[numbers[shares]]
+    number[matched] = known[numbers]
     left = number < 0
     number[left] = known.max() + 1 + np.arange(left.sum())
     return number[np.searchsorted(found, bound)]

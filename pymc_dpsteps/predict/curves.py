@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +24,6 @@ from pymc_dpsteps.predict.kernel import (
 )
 
 __all__ = ["cdf", "density", "hazard"]
-
-_log = logging.getLogger("pymc_dpsteps")
-
-# Mean weight of the truncated tail of the process above which a band is not to be trusted.
-_MAX_REMAINDER = 0.001
 
 
 def density(
@@ -92,7 +86,7 @@ def density(
     -------
     xarray.Dataset
         ``mean``, ``lower`` and ``upper`` along a coordinate with the name of the observed
-        variable (where observations have D coordinates, along ``point``), in units of one over
+        variable (where observations have D coordinates, along ``grid_point``), in units of one over
         those of the data; with covariates, along ``point`` as well. With a partition,
         ``components`` along ``cluster`` too, which add up to the mean: a component's part is that
         of its slot, times the proportion of the slot's items that are in the cluster. The last
@@ -191,7 +185,7 @@ def hazard(
     at = _Grid.of(read_fit(idata, model, allocation, draws), grid, variable, covariates, ci_prob)
     if at.grid.dtype.kind != "f":
         raise MixtureError(f"{at.variable} is discrete: it has no hazard per unit of time.")
-    weights = _drawn_weights(at.fit, random_seed)
+    weights, _ = at.fit.drawn_weights(np.random.default_rng(random_seed))
     leaf = _slot_weights(at.fit)
     dying = pt.logsumexp(at.log_kernel("density") + pt.log(leaf), axis=1)
     surviving = pt.logsumexp(at.log_kernel("survival") + pt.log(leaf), axis=1)
@@ -276,7 +270,8 @@ class _Grid:
 def _mix(fit: Fit, f: TensorVariable, random_seed: Any) -> tuple[NDArray, NDArray]:
     """Mean over the draws of the mixture of `f`, (P, K), and the mixture in each, (S, P)."""
     drawn, mean = _slot_weights(fit), _slot_weights(fit)
-    given = {drawn: _drawn_weights(fit, random_seed)}
+    weights, _ = fit.drawn_weights(np.random.default_rng(random_seed))
+    given = {drawn: weights}
     if fit.mixture.prior.weights is not None:
         curves = fit.evaluate(f @ drawn, given)
         return curves.mean(axis=0), curves
@@ -291,17 +286,3 @@ def _mix(fit: Fit, f: TensorVariable, random_seed: Any) -> tuple[NDArray, NDArra
 
 def _slot_weights(fit: Fit) -> TensorVariable:
     return pt.tensor("slot_weights", shape=(fit.mixture.n_components,), dtype="float64")
-
-
-def _drawn_weights(fit: Fit, random_seed: Any) -> NDArray[np.float64]:
-    weights, remainder = fit.drawn_weights(np.random.default_rng(random_seed))
-    if remainder.mean() > _MAX_REMAINDER:
-        name, n_slots = fit.mixture.allocation.name, fit.mixture.n_components
-        _log.warning(
-            "The bands truncate the process: %.2g of its weight, on average, should go to more "
-            "atoms than the empty slots of %s hold. Give it more slots than K=%d.",
-            remainder.mean(),
-            name,
-            n_slots,
-        )
-    return weights

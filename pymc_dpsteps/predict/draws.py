@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,11 @@ from pymc_dpsteps.mixture import Mixture, MixtureError
 from pymc_dpsteps.partitions.labels import posterior_of
 
 __all__ = ["Fit", "read_fit"]
+
+_log = logging.getLogger("pymc_dpsteps")
+
+# Mean weight of the truncated tail of the process above which drawn weights are not to be trusted.
+_MAX_REMAINDER = 0.001
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,24 @@ class Fit:
         counts = np.bincount(rows.ravel(), minlength=n_slots * self.n_draws)
         return counts.reshape(self.n_draws, n_slots)
 
+    def counts_with_room(self) -> NDArray[np.int64]:
+        """Items in every slot, (S, K), where every draw has an empty slot for a new cluster.
+
+        Raises
+        ------
+        MixtureError
+            If a draw has none.
+        """
+        counts = self.counts()
+        n_slots, name = self.mixture.n_components, self.mixture.allocation.name
+        if n_full := int((counts > 0).all(axis=1).sum()):
+            raise MixtureError(
+                f"All K={n_slots} slots of {name} are occupied in {n_full} of {len(counts)} "
+                "draws: no slot holds a draw from the base measure, which the density of a new "
+                f"cluster needs. Give {name} more slots, K={2 * n_slots}, and sample again."
+            )
+        return counts
+
     def mean_weights(self) -> NDArray[np.float64]:
         """Probability of every slot for a new item, given each draw: (S, K).
 
@@ -86,10 +110,9 @@ class Fit:
         """
         if self.mixture.prior.weights is not None:
             return self._weights()
-        counts, (alpha, discount) = self.counts(), self.crp_parameters()
+        counts, (alpha, discount) = self.counts_with_room(), self.crp_parameters()
         occupied = counts > 0
         n_clusters = occupied.sum(axis=1)
-        self._refuse_full(n_clusters)
         new = (alpha + discount * n_clusters) / (self.mixture.n_components - n_clusters)
         weights = np.where(occupied, counts - discount[:, None], new[:, None])
         found: NDArray[np.float64] = weights / (alpha + self.mixture.n_items)[:, None]
@@ -110,7 +133,7 @@ class Fit:
 
         with r divided among the empty slots by sticks
         :math:`V_j \sim \mathrm{Beta}(1 - d, \alpha + d (k^+ + j))`. The last of these slots
-        takes what is left, in place of infinitely many.
+        takes what is left, in place of infinitely many; where that matters, a warning says so.
 
         References
         ----------
@@ -119,10 +142,9 @@ class Fit:
         """
         if self.mixture.prior.weights is not None:
             return self._weights(), np.zeros(self.n_draws)
-        counts, (alpha, discount) = self.counts(), self.crp_parameters()
+        counts, (alpha, discount) = self.counts_with_room(), self.crp_parameters()
         occupied = counts > 0
         n_clusters = occupied.sum(axis=1)
-        self._refuse_full(n_clusters)
         weights = np.zeros(counts.shape)
         shape = (counts - discount[:, None])[occupied]
         weights[occupied] = rng.standard_gamma(shape)
@@ -140,18 +162,20 @@ class Fit:
             rest[empty] -= weights[empty, k]
         last = counts.shape[1] - 1 - np.argmin(occupied[:, ::-1], axis=1)
         weights[np.arange(self.n_draws), last] += rest
+        self._warn_of_truncation(float(rest.mean()))
         return weights, rest
 
     def _weights(self) -> NDArray[np.float64]:
         return self.evaluate(self.mixture.prior.weights)
 
-    def _refuse_full(self, n_clusters: NDArray) -> None:
-        n_slots, name = self.mixture.n_components, self.mixture.allocation.name
-        if n_full := int((n_clusters == n_slots).sum()):
-            raise MixtureError(
-                f"All K={n_slots} slots of {name} are occupied in {n_full} of {len(n_clusters)} "
-                "draws: no slot holds a draw from the base measure, which the density of a new "
-                f"cluster needs. Give {name} more slots, K={2 * n_slots}, and sample again."
+    def _warn_of_truncation(self, remainder: float) -> None:
+        if remainder > _MAX_REMAINDER:
+            _log.warning(
+                "Drawn weights truncate the process: %.2g of its weight, on average, should go to "
+                "more atoms than the empty slots of %s hold. Give it more slots than K=%d.",
+                remainder,
+                self.mixture.allocation.name,
+                self.mixture.n_components,
             )
 
 

@@ -181,7 +181,7 @@ def _factor(mixture: Mixture, variable: str, kind: Kind) -> tuple[Variable, Tens
     rv = model[variable]
     while isinstance(rv.owner.op, CensoredRV | PartialObservedRV):
         rv = rv.owner.inputs[0]
-    value = rv.type.clone(shape=rv.type.shape)(name=variable)
+    value = rv.type(name=variable)
     if None in value.type.shape:
         value = pt.tensor(name=variable, shape=_value(mixture, variable).type.shape, dtype=rv.dtype)
     try:

@@ -13,7 +13,6 @@ from pymc.model import modelcontext
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.mixture.matrix import log_kernel_matrix
-from pymc_dpsteps.partitions.labels import posterior_of
 from pymc_dpsteps.predict.draws import Fit, read_fit
 
 __all__ = ["log_likelihood", "loo"]
@@ -56,8 +55,9 @@ def log_likelihood(
         If the posterior lacks a variable.
     """
     fit = read_fit(idata, model, allocation)
-    z = posterior_of(idata)[str(fit.mixture.allocation.name)].transpose("chain", "draw", ...)
-    fit.mean_weights()  # refuses full slots
+    z = fit.posterior[str(fit.mixture.allocation.name)].transpose("chain", "draw", ...)
+    if fit.mixture.prior.weights is None:
+        fit.counts_with_room()  # refuses full slots
     graph = pt.logsumexp(log_kernel_matrix(fit.mixture) + _log_weights(fit), axis=1)
     values = fit.evaluate(graph).reshape(z.shape)
     return xr.DataArray(values, z.coords, z.dims, name=_name(fit))

@@ -15,7 +15,6 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.diagnostics.posterior import draws_of, each_draw
 from pymc_dpsteps.mixture import Mixture
-from pymc_dpsteps.partitions.labels import posterior_of
 from pymc_dpsteps.predict.draws import Fit, read_fit
 
 __all__ = ["new_data"]
@@ -70,8 +69,7 @@ def new_data(
     allocations = _allocations(weights, fit.mixture.n_items, rng)
     names, graphs = _redrawn(fit.mixture)
     rows = list(_draw(fit, graphs, allocations, int(rng.integers(2**31))))
-    sizes = posterior_of(idata).sizes
-    n_chains = sizes["chain"] if fit.n_draws == sizes["chain"] * sizes["draw"] else 1
+    n_chains = fit.posterior.sizes["chain"]
     drawn = {str(fit.mixture.allocation.name): allocations}
     drawn |= {name: np.stack(x) for name, x in zip(names, zip(*rows, strict=True), strict=True)}
     chains = {name: x.reshape(n_chains, -1, *x.shape[1:]) for name, x in drawn.items()}

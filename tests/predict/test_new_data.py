@@ -68,3 +68,9 @@ def test_missing_entries_are_drawn_as_well():
     assert new["y"].shape == (1, 5, N)
     at = np.take_along_axis(state["mu"], new["z"].values[0], axis=1)
     assert (np.abs(new["y"].values[0] - at) < 0.06).all()
+
+
+def test_a_warning_where_the_empty_slots_are_too_few(caplog):
+    state = {"z": np.zeros((5, N), dtype=int), "mu": np.zeros((5, K)), "sigma": np.ones((5, K))}
+    dps.predict.new_data(tree(**state), model=restaurant_model(alpha=20.0))
+    assert "Give it more slots than K=5" in caplog.text
