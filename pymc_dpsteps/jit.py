@@ -29,7 +29,6 @@ __all__ = [
     "function_at",
     "njit",
     "njit_inline",
-    "njit_nogil",
     "source_key",
 ]
 
@@ -72,19 +71,13 @@ def source_key(module: str) -> str:
 
 
 def njit(function: Callable[..., Any]) -> Any:
-    """Compile lazily with numba, cached on disk until any source it can reach changes."""
-    return _compiled(function, nogil=False)
+    """Compile lazily with numba, cached on disk until any source it can reach changes.
 
-
-def njit_nogil(function: Callable[..., Any]) -> Any:
-    """Compile as `njit` does, for calls from several threads: they run side by side."""
-    return _compiled(function, nogil=True)
-
-
-def _compiled(function: Callable[..., Any], nogil: bool) -> Any:
+    Calls release Python's lock, so that several threads run side by side.
+    """
     key = f"{source_key(function.__module__)}:{function.__module__}.{function.__qualname__}"
     CACHED_SRC_FUNCTIONS[function] = sha256(key.encode()).hexdigest()
-    options = {"cache": config.numba__cache, "error_model": "numpy", "nogil": nogil}
+    options = {"cache": config.numba__cache, "error_model": "numpy", "nogil": True}
     return numba.njit(**options)(function)
 
 

@@ -24,7 +24,7 @@ __all__ = ["sample"]
 _log = logging.getLogger("pymc_dpsteps")
 
 # Options of a step, which `pymc.sample` would take for options of NUTS.
-_STEP_OPTIONS = "R atoms concentration hyperparameters m moves proposal t vars xi".split()
+_STEP_OPTIONS = "R atoms concentration hyperparameters m moves proposal t threads vars xi".split()
 
 
 def sample(

@@ -30,12 +30,14 @@ from pymc_dpsteps.mixture.small_matrices import small_matrix_mode
 __all__ = [
     "DERIVE",
     "KERNEL",
+    "KERNEL_OF_ITEMS",
     "LOG_POSTERIOR",
     "Compiled",
     "KernelPart",
     "Layout",
     "compile_derive",
     "compile_kernel",
+    "compile_kernel_of_items",
     "compile_log_posterior",
     "funcify",
     "join_keys",
@@ -47,6 +49,8 @@ _MATRIX = float64[:, ::1]
 
 KERNEL = types.void(int64, int64[::1], int64, _MATRIX, _MATRIX, _ROW, _ROW)
 """``kernel(i, rows, n, items, columns, shared, out)``: log F of item i under rows[:n]."""
+KERNEL_OF_ITEMS = types.void(int64, int64, int64, _MATRIX, _MATRIX, _ROW, _ROW)
+"""``kernel(first, n, k, items, columns, shared, out)``: log F of items first, ... under row k."""
 LOG_POSTERIOR = float64(_ROW, int64[::1], int64, _MATRIX, _ROW, _MATRIX)
 """``log_posterior(value, members, n, items, shared, scratch)``: log g0 plus log F of members."""
 DERIVE = types.void(_MATRIX, int64, int64, _ROW, _MATRIX)
@@ -250,6 +254,24 @@ def kernel(i, rows, n, items, columns, shared, out):
         out[j] = total
 """
     return compile_source(source, "kernel", _kernel_names(parts), KERNEL, _kernel_key(parts))
+
+
+def compile_kernel_of_items(parts: Sequence[KernelPart], columns: Layout, shared: Layout) -> Any:
+    """Compile log F of n items in a row under one row of atoms (KERNEL_OF_ITEMS).
+
+    The loop over items is the inner one, for the compiler to make vector instructions of.
+    """
+    source = f"""
+def kernel_of_items(first, n, k, items, columns, shared, out):
+    column = columns[k]
+    for j in range(n):
+        item = items[first + j]
+        total = 0.0
+{_add_log_kernel(parts, columns, shared, indent=8)}
+        out[j] = total
+"""
+    names, key = _kernel_names(parts), _kernel_key(parts)
+    return compile_source(source, "kernel_of_items", names, KERNEL_OF_ITEMS, key)
 
 
 def _copies(graphs: Sequence[Variable], columns: Layout, values: Layout, indent: int) -> str:

@@ -57,6 +57,7 @@ SIGNATURES: dict[str, Any] = {
     "refresh": codegen_blocks.REFRESH,
     "shift": codegen_blocks.SHIFT,
     "log_predictive": codegen_blocks.LOG_PREDICTIVE,
+    "kernel_of_items": codegen.KERNEL_OF_ITEMS,
 }
 """Signature of every compiled function of a mixture, in the order of their addresses."""
 
@@ -116,6 +117,7 @@ def compile_mixture(
     *,
     hyperparameters: Sequence[TensorVariable] = (),
     statistics: Collection[str] = (),
+    of_items: bool = False,
 ) -> CompiledMixture:
     """Compile kernel, base measure, conjugate blocks and concentration of a mixture.
 
@@ -132,6 +134,8 @@ def compile_mixture(
     statistics : collection of str
         Which of the functions to compile that integrate the atoms out: "update",
         "log_marginal", "draw_posterior", "refresh", "shift", "log_predictive".
+    of_items : bool, default False
+        Whether to compile the kernel of many items under one component as well.
 
     Returns
     -------
@@ -187,6 +191,8 @@ def compile_mixture(
         ),
         "draw_atoms": codegen_blocks.compile_draw_atoms(laid_out, values, shared),
     }
+    if of_items:
+        functions["kernel_of_items"] = codegen.compile_kernel_of_items(parts, columns, shared)
     for name in statistics:
         functions[name] = _STATISTICS[name](laid_out, values, shared)
     names, context = compile_context(mixture, pieces, hoisted, entries)

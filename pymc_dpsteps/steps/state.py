@@ -64,7 +64,7 @@ class State(NamedTuple):
         What the predictive density needs of each row of `stats`.
     datum : (D,) float64
         Scratch for what one item adds to the statistics.
-    model, urn : (15,) and (5,) int64
+    model, urn : (16,) and (5,) int64
         Addresses of the compiled functions.
     """
 
@@ -164,6 +164,7 @@ _DRAW_POSTERIOR = types.FunctionType(SIGNATURES["draw_posterior"])
 _REFRESH = types.FunctionType(SIGNATURES["refresh"])
 _SHIFT = types.FunctionType(SIGNATURES["shift"])
 _LOG_PREDICTIVE = types.FunctionType(SIGNATURES["log_predictive"])
+_KERNEL_OF_ITEMS = types.FunctionType(SIGNATURES["kernel_of_items"])
 _PREDICTIVE = types.FunctionType(urns.PREDICTIVE)
 _CHOOSE_SLOT = types.FunctionType(urns.CHOOSE_SLOT)
 _LOG_PROB = types.FunctionType(urns.LOG_PROB)
@@ -259,6 +260,12 @@ def shift_of(state: State) -> Any:
 def log_predictive_of(state: State) -> Any:
     """Log density of one item given the items of clusters."""
     return function_at(state.model[14], _LOG_PREDICTIVE)
+
+
+@njit
+def kernel_of_items(state: State) -> Any:
+    """The kernel F of many items under one component."""
+    return function_at(state.model[15], _KERNEL_OF_ITEMS)
 
 
 @njit

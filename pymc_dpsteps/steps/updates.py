@@ -8,6 +8,7 @@ because what is integrated out is redrawn from its conditional law right after.
 
 import numpy as np
 
+from pymc_dpsteps.exponential import exp_negative
 from pymc_dpsteps.jit import njit, njit_inline
 from pymc_dpsteps.steps.label_swaps import swap_labels
 from pymc_dpsteps.steps.occupancy import count, occupy
@@ -91,7 +92,13 @@ def copy_row(state: State, source: int, target: int) -> None:
 
 @njit
 def pick(rng: np.random.Generator, log_density: np.ndarray, prior: np.ndarray, n: int) -> int:
-    """Index j < n with probability proportional to prior[j] exp(log_density[j]).
+    """Index j < n with probability proportional to prior[j] exp(log_density[j])."""
+    return pick_at(rng.random(), log_density, prior, n)
+
+
+@njit
+def pick_at(uniform: float, log_density: np.ndarray, prior: np.ndarray, n: int) -> int:
+    """Index j < n where the cumulated prior[j] exp(log_density[j]) pass `uniform` of their sum.
 
     Overwrites `log_density`. Where every density is zero, the prior alone decides: that happens
     only outside the posterior's support, at a start.
@@ -102,11 +109,15 @@ def pick(rng: np.random.Generator, log_density: np.ndarray, prior: np.ndarray, n
             largest = log_density[j]
     total = 0.0
     for j in range(n):
-        density = np.exp(log_density[j] - largest) if largest > -np.inf else 1.0
-        if prior[j] > 0.0 and density > 0.0:  # false for a density that is not a number
-            total += prior[j] * density
+        log_density[j] = prior[j] * exp_negative(log_density[j] - largest)
+    for j in range(n):
+        total += log_density[j]
         log_density[j] = total
-    threshold = rng.random() * total
+    if not total > 0.0:
+        for j in range(n):
+            total += prior[j]
+            log_density[j] = total
+    threshold = uniform * total
     for j in range(n - 1):
         if threshold < log_density[j]:
             return j
@@ -368,6 +379,13 @@ def update_rest(
         swap_labels(rng, state)
     if slice_atoms:
         evaluations += update_atoms(rng, state)
+    return evaluations + update_given_atoms(rng, state, weights)
+
+
+@njit
+def update_given_atoms(rng: np.random.Generator, state: State, weights: int) -> int:
+    """What follows the atoms of occupied slots; see `update_rest`."""
+    evaluations = 0
     if len(state.hyper) > 0:
         evaluations += update_hyperparameters(rng, state)
     redraw_empty(rng, state)
