@@ -31,10 +31,10 @@ test: $(INSTALLED_TEST)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
-	MPLBACKEND=Agg $(RUN) pytest -n 2 --benchmark-disable $(PYTEST_ARGS)
+	MPLBACKEND=Agg $(RUN) pytest -n 2 $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED_TEST)
-	MPLBACKEND=Agg $(RUN) pytest -m slow -n 2 --benchmark-disable $(PYTEST_ARGS)
+	MPLBACKEND=Agg $(RUN) pytest -m slow -n 2 $(PYTEST_ARGS)
 
 bench: $(INSTALLED_TEST)
 	MPLBACKEND=Agg $(RUN) pytest tests/benchmarks -m "" $(PYTEST_ARGS)

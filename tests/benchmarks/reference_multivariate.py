@@ -1,12 +1,12 @@
-"""Multivariate sweeps by hand, or the plain way: what the general ones are measured against."""
+"""Multivariate sweeps written by hand: what the general ones are measured against."""
+
+from math import lgamma, log, log1p, pi
 
 import numba
 import numpy as np
 
 from pymc_dpsteps.linalg import cholesky, log_determinant
-from pymc_dpsteps.steps.occupancy import occupy, vacate
-from pymc_dpsteps.steps.state import choose_slot_of, log_marginal_of, predictive_of, update_of
-from pymc_dpsteps.steps.updates import pick
+from tests.benchmarks.reference import choose, close_slot, empty_slot
 
 
 @numba.njit(error_model="numpy")
@@ -36,18 +36,14 @@ def neal8_sweep(
     """
     n_slots, d = len(counts), y.shape[1]
     scratch, log_density = np.empty(d), np.empty(n_slots + m)
-    rows = np.empty(n_slots + m, dtype=np.int64)
+    weights, rows = np.empty(n_slots + m), np.empty(n_slots + m, dtype=np.int64)
     for i in range(len(y)):
         own = z[i]
         counts[own] -= 1
         alone = counts[own] == 0
         if alone:
-            last = active[state[0] - 1]
-            active[position[own]] = last
-            position[last] = position[own]
-            state[0] -= 1
+            state[0] = close_slot(own, active, position, state[0])
         n_active = state[0]
-        largest = -np.inf
         n = n_active + m
         for j in range(n):
             if j < n_active:
@@ -63,31 +59,14 @@ def neal8_sweep(
                     for c in range(r + 1):
                         root[k, r, c] = scale * scale * correlation[r, c]
                 cholesky(root[k])
-                constant[k] = -0.5 * (d * np.log(2.0 * np.pi) + log_determinant(root[k]))
+                constant[k] = -0.5 * (d * log(2.0 * pi) + log_determinant(root[k]))
             rows[j] = k
+            weights[j] = counts[k] if j < n_active else alpha / m
             log_density[j] = log_normal(y[i], mu[k], root[k], constant[k], scratch)
-            largest = max(largest, log_density[j])
-        total = 0.0
-        for j in range(n):
-            weight = counts[active[j]] if j < n_active else alpha / m
-            total += weight * np.exp(log_density[j] - largest)
-            log_density[j] = total
-        threshold = rng.random() * total
-        chosen = n - 1
-        for j in range(n - 1):
-            if threshold < log_density[j]:
-                chosen = j
-                break
+        chosen = choose(rng, log_density, weights, n)
         k = rows[chosen]
         if chosen >= n_active:
-            rank = int(rng.random() * (n_slots - n_active))
-            slot = -1
-            for k_free in range(n_slots):
-                if counts[k_free] == 0:
-                    if rank == 0:
-                        slot = k_free
-                        break
-                    rank -= 1
+            slot = empty_slot(rng, counts, n_active)
             if slot != k:
                 mu[slot], root[slot], constant[slot] = mu[k], root[k], constant[k]
             k = slot
@@ -99,46 +78,66 @@ def neal8_sweep(
 
 
 @numba.njit(error_model="numpy")
-def refactorising_sweep(rng, state, log_marginals):
-    """Neal 3 whose predictive densities are ratios of marginals, each with a factor of its own."""
-    z, counts, log_density, prior = state.z, state.counts, state.log_density, state.prior
-    stats, active = state.stats, state.active
-    items, shared, datum = state.items, state.shared, state.datum
-    predictive, choose_slot = predictive_of(state), choose_slot_of(state)
-    update, log_marginal = update_of(state), log_marginal_of(state)
-    scratch = len(counts)
-    for i in range(len(z)):
+def refresh(k, counts, sums, squares, prior, inverse_scale, mean, root, constant):
+    """Predictive law of cluster k, a Student-t: a Cholesky factor from scratch."""
+    kappa0, nu0 = prior[1], prior[2]
+    d, n = len(mean[k]), counts[k]
+    kappa, nu = kappa0 + n, nu0 + n
+    mean[k] = sums[k] / kappa
+    root[k] = np.linalg.cholesky(
+        inverse_scale + squares[k] - kappa * mean[k].reshape((d, 1)) * mean[k]
+    )
+    constant[k] = lgamma(0.5 * (nu + 1.0)) - lgamma(0.5 * (nu + 1.0 - d))
+    constant[k] += 0.5 * d * log(kappa / (pi * (kappa + 1.0)))
+    for j in range(d):
+        constant[k] -= log(root[k, j, j])
+
+
+@numba.njit(error_model="numpy")
+def collapsed_sweep(
+    rng, y, z, counts, active, position, state, sums, squares, prior, inverse_scale, mean, root,
+    constant,
+):  # fmt: skip
+    """Neal 3 for the normal–Wishart pair, with prior mean 0; prior = (alpha, kappa0, nu0).
+
+    Sums and sums of squares are kept; what the predictive density needs is made from them at every
+    change of a cluster. The last rows are those of an empty cluster.
+    """
+    n_slots, d = len(counts), y.shape[1]
+    scratch, log_density, weights = np.empty(d), np.empty(n_slots + 1), np.empty(n_slots + 1)
+    for i in range(len(y)):
         own = z[i]
         counts[own] -= 1
-        alone = counts[own] == 0
-        log_with_own = log_marginals[own]
-        if alone:
-            vacate(state, own)
-            stats[own] = 0.0
+        for r in range(d):
+            sums[own, r] -= y[i, r]
+            for c in range(d):
+                squares[own, r, c] -= y[i, r] * y[i, c]
+        if counts[own] == 0:
+            state[0] = close_slot(own, active, position, state[0])
         else:
-            update(stats[own], i, -1.0, items, shared, datum)
-            log_marginals[own] = log_marginal(stats[own], shared)
-        n_active = state.n_active[0]
-        prior[n_active] = predictive(counts, active, n_active, state.parameters, state.weights)
-        for j in range(n_active):
+            refresh(own, counts, sums, squares, prior, inverse_scale, mean, root, constant)
+        n_active = state[0]
+        for j in range(n_active + 1):
+            k = active[j] if j < n_active else n_slots
+            n_k = counts[k] if j < n_active else 0
+            weights[j] = n_k if j < n_active else prior[0]
+            kappa, nu = prior[1] + n_k, prior[2] + n_k
+            distance = -2.0 * log_normal(y[i], mean[k], root[k], 0.0, scratch)
+            log_density[j] = constant[k]
+            log_density[j] -= 0.5 * (nu + 1.0) * log1p(kappa / (kappa + 1.0) * distance)
+        j = choose(rng, log_density, weights, n_active + (n_active < n_slots))
+        if j < n_active:
             k = active[j]
-            prior[j] = state.weights[k]
-            if k == own:
-                log_density[j] = log_with_own - log_marginals[k]
-                continue
-            stats[scratch] = stats[k]
-            update(stats[scratch], i, 1.0, items, shared, datum)
-            log_density[j] = log_marginal(stats[scratch], shared) - log_marginals[k]
-        stats[scratch] = 0.0
-        update(stats[scratch], i, 1.0, items, shared, datum)
-        log_density[n_active] = log_marginal(stats[scratch], shared)
-        j = pick(rng, log_density, prior, n_active + 1)
-        if j == n_active:
-            slot = choose_slot(rng.random(), counts, n_active, state.parameters, state.weights)
-            occupy(state, slot)
         else:
-            slot = active[j]
-        z[i] = slot
-        counts[slot] += 1
-        update(stats[slot], i, 1.0, items, shared, datum)
-        log_marginals[slot] = log_marginal(stats[slot], shared)
+            k = empty_slot(rng, counts, n_active)
+            sums[k], squares[k] = 0.0, 0.0
+            active[n_active] = k
+            position[k] = n_active
+            state[0] += 1
+        z[i] = k
+        counts[k] += 1
+        for r in range(d):
+            sums[k, r] += y[i, r]
+            for c in range(d):
+                squares[k, r, c] += y[i, r] * y[i, c]
+        refresh(k, counts, sums, squares, prior, inverse_scale, mean, root, constant)

@@ -7,7 +7,7 @@ import pytest
 import pymc_dpsteps as dps
 from pymc_dpsteps import kernels
 from pymc_dpsteps.steps.neal8 import neal8_sweep
-from tests.benchmarks.timing import settled
+from tests.benchmarks.timing import median_seconds, settled
 
 N, K, M = 1_000, 30, 3
 RNG = np.random.default_rng(0)
@@ -69,14 +69,12 @@ def test_every_kernel_is_timed():
 
 @pytest.mark.benchmark
 @pytest.mark.parametrize("name", CASES)
-def test_sweep_of_neal8(name, benchmark, capsys):
+def test_sweep_of_neal8(name, record):
     kernel, options = CASES[name]
     with pm.Model() as model:
         z = dps.ChineseRestaurantProcess("z", 1.0, K=K, shape=N)
         kernel("y", z, **options)
         step = dps.Neal8(m=M)
     state = settled(step, model)
-    benchmark.pedantic(lambda: neal8_sweep(step.rng, state, M), rounds=50)
-    ns = benchmark.stats["median"] / N * 1e9
-    with capsys.disabled():
-        print(f"\n{name}: {ns:.0f} ns per observation, {int(state.n_active[0])} clusters")
+    seconds = median_seconds(lambda: neal8_sweep(step.rng, state, M), repeats=50)
+    record("kernels", kernel=name, clusters=int(state.n_active[0]), ns_per_item=seconds / N * 1e9)

@@ -27,7 +27,7 @@ def posterior():
 
 
 @pytest.mark.benchmark
-def test_partitions(capsys):
+def test_partitions(record):
     point_partition(np.arange(12).reshape(4, 3), restarts=1)  # compiles
     labels = posterior()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -42,10 +42,13 @@ def test_partitions(capsys):
     done = time.perf_counter()
     assert again == pytest.approx(point.attrs["expected_loss"], rel=1e-9)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with capsys.disabled():
-        print(
-            f"\n{N_DRAWS} draws of {N_ITEMS} items: similarity matrix {matrix - start:.1f} s, "
-            f"point partition {found - matrix:.1f} s ({processor:.1f} s of processor "
-            f"time), expected loss {done - found:.2f} s; "
-            f"peak memory {peak / 2**20:.1f} GiB, {before / 2**20:.1f} GiB of it before"
-        )
+    record(
+        "partitions",
+        draws=N_DRAWS,
+        items=N_ITEMS,
+        similarity_matrix_s=matrix - start,
+        point_partition_s=found - matrix,
+        processor_s=processor,
+        expected_loss_s=done - found,
+        memory_gib=(peak - before) / 2**20,
+    )

@@ -2,16 +2,21 @@
 
 import numpy as np
 import pymc as pm
+import pymc.math as pmm
 import pytest
 
 import pymc_dpsteps as dps
 from pymc_dpsteps.steps.blocked import blocked_sweep
+from pymc_dpsteps.steps.neal3 import collapsed_sweep
 from pymc_dpsteps.steps.neal8 import neal8_sweep
-from tests.benchmarks.reference import reference_sweep
-from tests.benchmarks.timing import alternate, settled
+from pymc_dpsteps.steps.statistics import collect_statistics
+from tests.benchmarks import reference
+from tests.benchmarks.timing import alternate, arrays_of, settled
 
-M = 3
-PRIOR = (1.0, 0.0, 10.0, 2.0)
+SIZES = [100, 1_000, 10_000, 100_000]
+K, M = 30, 3
+ALPHA, M0, S0, T0 = 1.0, 0.0, 10.0, 2.0
+KAPPA, A, B = 0.01, 2.0, 1.0
 
 
 def data(n_items):
@@ -19,69 +24,97 @@ def data(n_items):
     return rng.normal(rng.choice([-10.0, -4.0, 0.0, 5.0, 11.0], size=n_items), 1.0)
 
 
-def model(y, n_slots):
-    alpha, m0, s0, t0 = PRIOR
-    with pm.Model() as result:
-        mu = pm.Normal("mu", m0, s0, shape=n_slots)
-        sigma = pm.HalfNormal("sigma", t0, shape=n_slots)
-        z = dps.ChineseRestaurantProcess("z", alpha, K=n_slots, shape=len(y))
-        pm.Normal("y", mu[z], sigma[z], observed=y)
-    return result
-
-
-@pytest.mark.benchmark
-@pytest.mark.parametrize("n_items", [100, 1_000, 10_000])
-def test_neal8_against_hand_written(n_items, benchmark, capsys):
-    n_slots = 30
-    y = data(n_items)
-    with model(y, n_slots) as m:
-        step = dps.Neal8(m=M)
-    state = settled(step, m)
-    rng = np.random.default_rng(2)
-    z, counts = state.z.copy(), state.counts.copy()
-    active, position = state.active.copy(), state.position.copy()
-    n_active = state.n_active.copy()
-    mu, log_sigma = state.values[:n_slots, 0].copy(), state.values[:n_slots, 1].copy()
-    sigma = np.exp(log_sigma)
-
-    def ours():
-        neal8_sweep(step.rng, state, M)
-
-    def reference():
-        reference_sweep(
-            rng, y, z, counts, active, position, n_active, mu, sigma, log_sigma, PRIOR, M
-        )
-
+def measured(record, algorithm, state, ours, by_hand):
+    n_items = len(state.z)
     ours_s, reference_s = alternate(
-        (ours, [state.z, state.counts, state.active, state.position, state.n_active,
-                state.values, state.columns]),
-        (reference, [z, counts, active, position, n_active, mu, sigma, log_sigma]),
-        repeats=max(50, 300_000 // n_items),
-    )  # fmt: skip
-    benchmark.pedantic(ours, rounds=10)
-    benchmark.extra_info["ratio"] = ours_s / reference_s
-    with capsys.disabled():
-        print(
-            f"\nNeal 8, N={n_items}, {int(state.n_active[0])} clusters: "
-            f"{ours_s / n_items * 1e9:.0f} ns per observation, hand-written "
-            f"{reference_s / n_items * 1e9:.0f} ns, ratio {ours_s / reference_s:.2f}"
-        )
+        (ours, arrays_of(state)), by_hand, repeats=min(1_000, max(20, 1_000_000 // n_items))
+    )
+    record(
+        "sweeps",
+        algorithm=algorithm,
+        items=n_items,
+        clusters=int(state.n_active[0]),
+        ns_per_item=ours_s / n_items * 1e9,
+        hand_written_ns=reference_s / n_items * 1e9,
+        ratio=ours_s / reference_s,
+    )
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize("n_items", [100, 1_000, 10_000])
-def test_blocked_sweep(n_items, benchmark, capsys):
-    n_slots = 30
+@pytest.mark.parametrize("n_items", SIZES)
+def test_neal8(n_items, record):
     y = data(n_items)
-    with pm.Model() as m:
-        mu = pm.Normal("mu", 0, 10, shape=n_slots)
-        sigma = pm.HalfNormal("sigma", 2, shape=n_slots)
-        w = pm.StickBreakingWeights("w", 1.0, K=n_slots - 1)
+    with pm.Model() as model:
+        mu = pm.Normal("mu", M0, S0, shape=K)
+        sigma = pm.HalfNormal("sigma", T0, shape=K)
+        z = dps.ChineseRestaurantProcess("z", ALPHA, K=K, shape=n_items)
+        pm.Normal("y", mu[z], sigma[z], observed=y)
+        step = dps.Neal8(m=M)
+    state = settled(step, model)
+    rng, prior = np.random.default_rng(2), (ALPHA, M0, S0, T0)
+    occupancy = [a.copy() for a in (state.z, state.counts, state.active, state.position)]
+    n_active = state.n_active.copy()
+    mu, log_sigma = state.values[:K, 0].copy(), state.values[:K, 1].copy()
+    arrays = [*occupancy, n_active, mu, np.exp(log_sigma), log_sigma]
+
+    def by_hand():
+        reference.neal8_sweep(rng, y, *arrays, prior, reference.draw_half_normal, M)
+
+    measured(record, "Neal 8", state, lambda: neal8_sweep(step.rng, state, M), (by_hand, arrays))
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("n_items", SIZES)
+def test_blocked(n_items, record):
+    y = data(n_items)
+    with pm.Model() as model:
+        mu = pm.Normal("mu", M0, S0, shape=K)
+        sigma = pm.HalfNormal("sigma", T0, shape=K)
+        w = pm.StickBreakingWeights("w", ALPHA, K=K - 1)
         z = pm.Categorical("z", w, shape=n_items)
         pm.Normal("y", mu[z], sigma[z], observed=y)
         step = dps.BlockedGibbs()
-    state = settled(step, m)
-    benchmark.pedantic(lambda: blocked_sweep(step.rng, state), rounds=20)
-    ns = benchmark.stats["median"] / n_items * 1e9
-    with capsys.disabled():
-        print(f"\nBlocked Gibbs, N={n_items}, K={n_slots}: {ns:.0f} ns per observation")
+    state = settled(step, model)
+    blocked_sweep(step.rng, state)  # fills the weights
+    rng = np.random.default_rng(2)
+    arrays = [state.z.copy(), state.counts.copy()]
+    w, mu, sigma = state.weights.copy(), state.values[:K, 0].copy(), np.exp(state.values[:K, 1])
+
+    def by_hand():
+        reference.blocked_sweep(rng, y, *arrays, w, mu, sigma)
+
+    measured(record, "blocked", state, lambda: blocked_sweep(step.rng, state), (by_hand, arrays))
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("n_items", SIZES)
+def test_collapsed(n_items, record):
+    y = data(n_items)
+    with pm.Model() as model:
+        variance = pm.InverseGamma("variance", A, B, shape=K)
+        mu = pm.Normal("mu", M0, pmm.sqrt(variance / KAPPA), shape=K)
+        z = dps.ChineseRestaurantProcess("z", ALPHA, K=K, shape=n_items)
+        pm.Normal("y", mu[z], pmm.sqrt(variance[z]), observed=y)
+        step = dps.Neal3()
+    state = settled(step, model)
+    collect_statistics(state)
+    rng, prior = np.random.default_rng(2), (ALPHA, M0, KAPPA, A, B)
+    z, counts = state.z.copy(), np.append(state.counts, 0)
+    active, position = np.append(state.active, 0), state.position.copy()
+    sums, squares = (np.bincount(z, x, minlength=K + 1) for x in (y, y**2))
+    ratios = reference.gamma_ratios(A, n_items)
+    predictive = np.empty((K + 1, 4))
+    for k in range(K + 1):
+        reference.refresh(k, counts, sums, squares, ratios, prior, predictive)
+    arrays = [z, counts[:K], active, position, state.n_active.copy(), sums, squares]
+
+    def by_hand():
+        reference.collapsed_sweep(rng, y, *arrays, ratios, prior, predictive)
+
+    measured(
+        record,
+        "collapsed",
+        state,
+        lambda: collapsed_sweep(step.rng, state),
+        (by_hand, [*arrays, predictive]),
+    )

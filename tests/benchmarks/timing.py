@@ -30,7 +30,7 @@ def alternate(ours, reference, repeats):
     """
     times = np.empty((repeats, 2))
     pairs = [(call, arrays, [a.copy() for a in arrays]) for call, arrays in (ours, reference)]
-    for r in range(repeats):
+    for r in range(-1, repeats):  # the first may compile
         for j, (call, arrays, copies) in enumerate(pairs):
             restore(arrays, copies)
             start = time.perf_counter()
@@ -38,7 +38,17 @@ def alternate(ours, reference, repeats):
             times[r, j] = time.perf_counter() - start
     for _, arrays, copies in pairs:
         restore(arrays, copies)
-    return np.median(times, axis=0)
+    return np.median(times, axis=0).tolist()
+
+
+def median_seconds(call, repeats):
+    """Median seconds of a call, once compiled."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))
 
 
 def arrays_of(state):
