@@ -29,6 +29,7 @@ __all__ = [
     "function_at",
     "njit",
     "njit_inline",
+    "njit_lean",
     "source_key",
 ]
 
@@ -75,19 +76,38 @@ def njit(function: Callable[..., Any]) -> Any:
 
     Calls release Python's lock, so that several threads run side by side.
     """
-    key = f"{source_key(function.__module__)}:{function.__module__}.{function.__qualname__}"
-    CACHED_SRC_FUNCTIONS[function] = sha256(key.encode()).hexdigest()
-    options = {"cache": config.numba__cache, "error_model": "numpy", "nogil": True}
-    return numba.njit(**options)(function)
+    return _compiled(function)
+
+
+def njit_lean(function: Callable[..., Any]) -> Any:
+    """Compile as `njit` does a function that allocates no memory.
+
+    Numba counts the references to every array that is passed, by atomic instructions: some 5 ns
+    each. What allocates nothing can do without.
+    """
+    return _compiled(function, _nrt=False)
 
 
 def njit_inline(function: Callable[..., Any]) -> Any:
-    """Compile a small function into its callers: a state of many arrays is dear to pass."""
-    return numba.njit(forceinline=True, error_model="numpy")(function)
+    """Compile a small function that allocates no memory into its callers."""
+    return numba.njit(forceinline=True, error_model="numpy", _nrt=False)(function)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    key = f"{source_key(function.__module__)}:{function.__module__}.{function.__qualname__}"
+    CACHED_SRC_FUNCTIONS[function] = sha256(key.encode()).hexdigest()
+    options |= {"cache": config.numba__cache, "error_model": "numpy", "nogil": True}
+    return numba.njit(**options)(function)
 
 
 def compile_source(
-    source: str, name: str, names: dict[str, Any], signature: Signature, key: str | None
+    source: str,
+    name: str,
+    names: dict[str, Any],
+    signature: Signature,
+    key: str | None,
+    *,
+    lean: bool = False,
 ) -> Any:
     """Compile generated source eagerly for one signature.
 
@@ -103,6 +123,9 @@ def compile_source(
         The only signature it is compiled for.
     key : str or None
         Identifies what is behind `names`, for the disk cache; None when that cannot be cached.
+    lean : bool, default False
+        Whether to do without counts of references, see `njit_lean`. What it calls may allocate
+        memory, but not return any: that would never be given back.
 
     Returns
     -------
@@ -112,7 +135,7 @@ def compile_source(
     cache_key = None if not cached else sha256(f"{signature}:{source}:{key}".encode()).hexdigest()
     names = {**names, "__name__": __name__}  # numba's cache asks for the function's module
     function = compile_numba_function_src(source, name, names, cache_key=cache_key)
-    return numba.njit(signature, cache=cached, error_model="numpy")(function)
+    return numba.njit(signature, cache=cached, error_model="numpy", _nrt=not lean)(function)
 
 
 def address_of(dispatcher: Any, signature: Signature) -> int:

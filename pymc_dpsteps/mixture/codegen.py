@@ -253,7 +253,8 @@ def kernel(i, rows, n, items, columns, shared, out):
 {_add_log_kernel(parts, columns, shared, indent=8)}
         out[j] = total
 """
-    return compile_source(source, "kernel", _kernel_names(parts), KERNEL, _kernel_key(parts))
+    names, key = _kernel_names(parts), _kernel_key(parts)
+    return compile_source(source, "kernel", names, KERNEL, key, lean=True)
 
 
 def compile_kernel_of_items(parts: Sequence[KernelPart], columns: Layout, shared: Layout) -> Any:
@@ -271,7 +272,7 @@ def kernel_of_items(first, n, k, items, columns, shared, out):
         out[j] = total
 """
     names, key = _kernel_names(parts), _kernel_key(parts)
-    return compile_source(source, "kernel_of_items", names, KERNEL_OF_ITEMS, key)
+    return compile_source(source, "kernel_of_items", names, KERNEL_OF_ITEMS, key, lean=True)
 
 
 def _copies(graphs: Sequence[Variable], columns: Layout, values: Layout, indent: int) -> str:

@@ -18,22 +18,23 @@ import numpy as np
 from pymc.step_methods.compound import Competence
 from pytensor.tensor.variable import TensorVariable
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.steps.arguments import positive_integer
-from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster
+from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster, weigh
 from pymc_dpsteps.steps.occupancy import vacate
-from pymc_dpsteps.steps.state import State, kernel_of, predictive_of
+from pymc_dpsteps.steps.state import State, is_crp, kernel_of, predictive_of
 from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest
 
 __all__ = ["Neal8"]
 
 
-@njit
+@njit_lean
 def neal8_sweep(rng: np.random.Generator, state: State, m: int) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
     z, counts, active, weights = state.z, state.counts, state.active, state.weights
     candidates, prior, log_density = state.candidates, state.prior, state.log_density
     kernel, predictive = kernel_of(state), predictive_of(state)
+    crp, parameters = is_crp(state), state.parameters
     n_slots, pool_end = len(counts), len(state.values)
     next_row = pool_end
     births = deaths = 0
@@ -44,9 +45,9 @@ def neal8_sweep(rng: np.random.Generator, state: State, m: int) -> tuple[int, in
         if alone:
             vacate(state, own)
         n_active = state.n_active[0]
-        new_weight = predictive(counts, active, n_active, state.parameters, weights)
+        new_weight = weigh(crp, predictive, counts, active, n_active, parameters, weights, prior)
         for j in range(n_active):
-            candidates[j], prior[j] = active[j], weights[active[j]]
+            candidates[j] = active[j]
         n = n_active
         if new_weight > 0.0:
             if next_row + m > pool_end:

@@ -64,8 +64,8 @@ class State(NamedTuple):
         What the predictive density needs of each row of `stats`.
     datum : (D,) float64
         Scratch for what one item adds to the statistics.
-    model, urn : (16,) and (5,) int64
-        Addresses of the compiled functions.
+    model, urn : (16,) and (6,) int64
+        Addresses of the compiled functions; the urn's last entry says whether it is a CRP.
     """
 
     z: np.ndarray
@@ -145,7 +145,7 @@ def allocate(
         cache=np.zeros((n_components + 3, mixture.n_cache)),
         datum=np.zeros(mixture.n_datum),
         model=mixture.addresses,
-        urn=np.zeros(5, dtype=np.int64) if urn is None else urn.addresses,
+        urn=np.zeros(6, dtype=np.int64) if urn is None else urn.addresses,
     )
 
 
@@ -272,6 +272,12 @@ def kernel_of_items(state: State) -> Any:
 def predictive_of(state: State) -> Any:
     """The urn's predictive weights."""
     return function_at(state.urn[0], _PREDICTIVE)
+
+
+@njit
+def is_crp(state: State) -> bool:
+    """Whether the urn is a Chinese restaurant process."""
+    return state.urn[5] == 1
 
 
 @njit

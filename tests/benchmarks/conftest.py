@@ -60,6 +60,8 @@ def shown(value):
     """Three digits of a number."""
     if value is None:
         return ""
-    return f"{value:,.3g}" if isinstance(value, float) and value < 1000 else (
-        f"{value:,.0f}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:,.3g}"
+        if isinstance(value, float) and value < 1000
+        else (f"{value:,.0f}" if isinstance(value, float) else str(value))
     )
