@@ -35,7 +35,7 @@ from pymc_dpsteps.steps.arguments import (
 from pymc_dpsteps.steps.few_slots import few_slots
 from pymc_dpsteps.steps.occupancy import count
 from pymc_dpsteps.steps.packing import Packing
-from pymc_dpsteps.steps.state import allocate
+from pymc_dpsteps.steps.state import Chain, allocate
 from pymc_dpsteps.steps.support import refuse_impossible_data
 from pymc_dpsteps.steps.updates import (
     draw_allocation,
@@ -239,6 +239,7 @@ class MixtureStep(BlockedStep):
         values = mixture.model.rvs_to_values
         self._packing = Packing.of(mixture, self._theta, self._hyper)
         width = 0 if weight_rv is None else int(np.prod(values[weight_rv].type.shape))
+        self._kept: Chain | None = None
         self._state = allocate(
             self._compiled,
             self._urn,
@@ -262,6 +263,14 @@ class MixtureStep(BlockedStep):
             self._impute = compile_imputation(mixture)
         if self.init == "map":
             self._objective = compile_objective(mixture)
+
+    @property
+    def _chain(self) -> int:
+        """Address of the generator and state of the chain."""
+        kept = self._kept
+        if kept is None or kept.rng is not self.rng or kept.state is not self._state:
+            self._kept = kept = Chain(self.rng, self._state)
+        return kept.address
 
     def _set_context(self, point: PointType) -> None:
         compiled = self._compiled
@@ -287,6 +296,7 @@ class MixtureStep(BlockedStep):
             "_compiled",
             "_urn",
             "_state",
+            "_kept",
         )
         dropped = (*compiled, "_theta", "_hyper")
         return {k: v for k, v in self.__dict__.items() if k not in dropped}

@@ -27,7 +27,7 @@ from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster, weigh
 from pymc_dpsteps.steps.occupancy import vacate
-from pymc_dpsteps.steps.state import State, is_crp, kernel_of, predictive_of
+from pymc_dpsteps.steps.state import State, chain_at, is_crp, kernel_of, predictive_of
 from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest
 from pymc_dpsteps.urns import urn_for
 
@@ -82,10 +82,9 @@ def neal4_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
 
 
 @njit
-def neal4_step(
-    rng: np.random.Generator, state: State, swap: bool, slice_atoms: bool, weights: int
-) -> tuple[int, int, int]:
+def neal4_step(chain: int, swap: bool, slice_atoms: bool, weights: int) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = neal4_sweep(rng, state)
     return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
@@ -129,5 +128,5 @@ class Neal4(MarginalStep):
             )
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = neal4_step(self.rng, self._state, *rest)
+        births, deaths, evaluations = neal4_step(self._chain, *rest)
         return births, deaths, evaluations

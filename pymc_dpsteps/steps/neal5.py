@@ -25,7 +25,7 @@ from pymc_dpsteps.steps.marginal import (
     weigh,
 )
 from pymc_dpsteps.steps.occupancy import vacate
-from pymc_dpsteps.steps.state import State, is_crp, kernel_of, predictive_of
+from pymc_dpsteps.steps.state import State, chain_at, is_crp, kernel_of, predictive_of
 from pymc_dpsteps.steps.updates import fill_pool, prepare, update_rest
 
 __all__ = ["Neal5"]
@@ -87,9 +87,10 @@ def neal5_sweep(rng: np.random.Generator, state: State, R: int) -> tuple[int, in
 
 @njit
 def neal5_step(
-    rng: np.random.Generator, state: State, R: int, swap: bool, slice_atoms: bool, weights: int
+    chain: int, R: int, swap: bool, slice_atoms: bool, weights: int
 ) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = neal5_sweep(rng, state, R)
     return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
@@ -129,5 +130,5 @@ class Neal5(MarginalStep):
         return self.R
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = neal5_step(self.rng, self._state, self.R, *rest)
+        births, deaths, evaluations = neal5_step(self._chain, self.R, *rest)
         return births, deaths, evaluations

@@ -30,7 +30,7 @@ from pymc_dpsteps.steps.marginal import (
     weigh,
 )
 from pymc_dpsteps.steps.occupancy import vacate
-from pymc_dpsteps.steps.state import State, is_crp, kernel_of, predictive_of
+from pymc_dpsteps.steps.state import State, chain_at, is_crp, kernel_of, predictive_of
 from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest
 
 __all__ = ["Neal7"]
@@ -106,10 +106,9 @@ def move_among_existing(rng: np.random.Generator, state: State) -> None:
 
 
 @njit
-def neal7_step(
-    rng: np.random.Generator, state: State, swap: bool, slice_atoms: bool, weights: int
-) -> tuple[int, int, int]:
+def neal7_step(chain: int, swap: bool, slice_atoms: bool, weights: int) -> tuple[int, int, int]:
     """One iteration: both passes, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = open_or_close(rng, state)
     move_among_existing(rng, state)
@@ -141,5 +140,5 @@ class Neal7(MarginalStep):
     name = "neal7"
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = neal7_step(self.rng, self._state, *rest)
+        births, deaths, evaluations = neal7_step(self._chain, *rest)
         return births, deaths, evaluations

@@ -22,7 +22,7 @@ from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.steps.arguments import positive_integer
 from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster, weigh
 from pymc_dpsteps.steps.occupancy import vacate
-from pymc_dpsteps.steps.state import State, is_crp, kernel_of, predictive_of
+from pymc_dpsteps.steps.state import State, chain_at, is_crp, kernel_of, predictive_of
 from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest
 
 __all__ = ["Neal8"]
@@ -76,9 +76,10 @@ def neal8_sweep(rng: np.random.Generator, state: State, m: int) -> tuple[int, in
 
 @njit
 def neal8_step(
-    rng: np.random.Generator, state: State, m: int, swap: bool, slice_atoms: bool, weights: int
+    chain: int, m: int, swap: bool, slice_atoms: bool, weights: int
 ) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = neal8_sweep(rng, state, m)
     return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
@@ -125,5 +126,5 @@ class Neal8(MarginalStep):
         return self.m
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = neal8_step(self.rng, self._state, self.m, *rest)
+        births, deaths, evaluations = neal8_step(self._chain, self.m, *rest)
         return births, deaths, evaluations

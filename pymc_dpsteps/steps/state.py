@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
+from numba import float64, int64, types
 
-from pymc_dpsteps.jit import function_at, njit
+from pymc_dpsteps.jit import function_at, load, njit, room_for, store
 from pymc_dpsteps.mixture.compile import SIGNATURES, CompiledMixture
 from pymc_dpsteps.urns import interface as urns
 
-__all__ = ["State", "allocate"]
+__all__ = ["Chain", "State", "allocate", "chain_at"]
 
 
 class State(NamedTuple):
@@ -99,6 +99,48 @@ class State(NamedTuple):
     datum: np.ndarray
     model: np.ndarray
     urn: np.ndarray
+
+
+_INTEGERS = "z counts active position n_active members starts candidates sliced model urn".split()
+_MATRICES = "values columns items parameters scratch stats cache".split()
+_STATE = types.NamedTuple(
+    [
+        int64[::1] if name in _INTEGERS else float64[:, ::1] if name in _MATRICES else float64[::1]
+        for name in State._fields
+    ],
+    State,
+)
+_CHAIN = types.Tuple([types.npy_rng, _STATE])
+
+
+class Chain:
+    """A generator and a state, ready for compiled code.
+
+    To hand both over takes numba 11 µs a call, as long as 50 items take. Here they are kept in
+    native form, and a call gets its address.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    state : State
+    """
+
+    def __init__(self, rng: np.random.Generator, state: State) -> None:
+        self.rng, self.state = rng, state
+        self._memory = room_for(_CHAIN)
+        self.address = self._memory.ctypes.data
+        _store_chain(rng, state, self.address)
+
+
+@njit
+def _store_chain(rng: np.random.Generator, state: State, address: int) -> None:
+    store((rng, state), address)
+
+
+@njit
+def chain_at(address: int) -> tuple[np.random.Generator, State]:
+    """Generator and state of a chain."""
+    return load(address, _CHAIN)
 
 
 def allocate(
