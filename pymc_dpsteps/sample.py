@@ -26,7 +26,9 @@ __all__ = ["sample"]
 _log = logging.getLogger("pymc_dpsteps")
 
 # Options of a step, which `pymc.sample` would take for options of NUTS.
-_STEP_OPTIONS = "R atoms concentration hyperparameters m moves proposal t threads vars xi".split()
+_STEP_OPTIONS = (
+    "R atoms concentration hyperparameters m moves proposal reuse sweeps t threads vars xi".split()
+)
 
 
 def sample(

@@ -100,6 +100,10 @@ class MixtureStep(BlockedStep):
         start from G0. With "map" every chain starts at a local mode, found by EM from a start of
         its own (see `dps.find_map`), with all that the step updates; the model must have no
         other discrete variable and no latent kernel variable, and its densities gradients.
+    sweeps : int, default 1
+        Iterations of the algorithm per draw. What is fixed per draw, mostly PyMC's own work, is
+        some 30 µs, more than an iteration on a hundred items takes: where neighbouring draws are
+        alike, five or ten sweeps give more independent draws per second.
     threads : int, optional
         Threads for one chain where an algorithm can use several: `BlockedGibbs` and `SliceGibbs`,
         from 20,000 items on. Default: all cores, but one where chains run in processes of their
@@ -149,6 +153,7 @@ class MixtureStep(BlockedStep):
         atoms: Literal["auto", "slice"] | None = "auto",
         hyperparameters: Literal["auto", "slice"] | None = "auto",
         init: Literal["prior", "one", "singletons", "map"] = "prior",
+        sweeps: int = 1,
         threads: int | None = None,
         model: pm.Model | None = None,
         rng: Any = None,
@@ -158,6 +163,7 @@ class MixtureStep(BlockedStep):
         check_option("atoms", atoms, self.atoms_options)
         check_option("hyperparameters", hyperparameters, ("auto", "slice", None))
         check_option("init", init, ("prior", "one", "singletons", "map"))
+        self.sweeps = positive_integer(self, "sweeps is a number of iterations", sweeps)
         if threads is not None:
             threads = positive_integer(self, "threads is a number of threads", threads)
         if unknown := set(pymc_kwargs) - {"blocked", "initial_point", "compile_kwargs"}:
@@ -343,16 +349,23 @@ class MixtureStep(BlockedStep):
         self._unpack(point)
         if not self.started:
             self._start()
-        births, deaths, evaluations = self._iterate(self._rest)
-        if self.tune:
-            if self._rest[1]:
-                _adapt(self.widths, self._state.moves)
-            _adapt(self.hyper_widths, self._state.hyper_moves)
-        stats = self._stats(births, deaths, evaluations)
+        changes = np.zeros(3, dtype=np.int64)  # births, deaths, evaluations
+        for sweep in range(self.sweeps):
+            if sweep > 0 and self._mixture.imputed:
+                point = self._packed(point)
+                self._unpack(point)
+            changes += self._iterate(self._rest)
+            if self.tune:
+                self._adapt_widths()
+        stats = self._stats(*changes)
+        new = self._packed(point)
+        return new, [stats]
+
+    def _packed(self, point: PointType) -> PointType:
         new = self._packing.pack(point, self._state)
         if self._mixture.imputed:
             new |= self._impute(self.rng, new)
-        return new, [stats]
+        return new
 
     def _unpack(self, point: PointType) -> None:
         self._packing.unpack(point, self._state)
@@ -360,6 +373,14 @@ class MixtureStep(BlockedStep):
             self._set_context(point)
         self._state.widths[:] = self.widths
         self._state.hyper_widths[:] = self.hyper_widths
+
+    def _adapt_widths(self) -> None:
+        state = self._state
+        if self._rest[1]:
+            _adapt(self.widths, state.moves)
+            state.widths[:] = self.widths
+        _adapt(self.hyper_widths, state.hyper_moves)
+        state.hyper_widths[:] = self.hyper_widths
 
     def _start(self) -> None:
         """Dispersed start: a partition by `init`, atoms from G0, widths from its spread."""

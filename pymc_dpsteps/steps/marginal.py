@@ -23,7 +23,7 @@ from pymc_dpsteps.urns.crp import weigh as crp_weigh
 
 __all__ = ["MarginalStep", "accept", "open_cluster", "pick_by_prior", "weigh"]
 
-_POOL = 256  # draws from G0 at a time, at least: a call costs as much as several of them
+_POOL = 256  # a call costs as much as several draws, and every item needs new ones
 
 
 @njit_inline
@@ -98,10 +98,10 @@ class MarginalStep(MixtureStep):
                 "weight taking the rest. Use dps.BlockedGibbs(), which samples given the weights."
             )
 
-    def _draws_per_item(self) -> int:
-        """Largest number of draws from G0 that the update of one item may need."""
-        return 1
+    def _draws_at_once(self) -> int:
+        """Least number of draws from G0 to make at a time."""
+        return _POOL
 
     def _pool_size(self) -> int:
         n_components = self._mixture.n_components
-        return -(-max(self._draws_per_item(), _POOL) // n_components) * n_components
+        return -(-self._draws_at_once() // n_components) * n_components

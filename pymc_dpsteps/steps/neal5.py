@@ -126,8 +126,8 @@ class Neal5(MarginalStep):
         self.R = positive_integer(self, "R is the number of updates of each item", R)
         super().__init__(vars, **kwargs)
 
-    def _draws_per_item(self) -> int:
-        return self.R
+    def _draws_at_once(self) -> int:
+        return max(self.R, super()._draws_at_once())
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         births, deaths, evaluations = neal5_step(self._chain, self.R, *rest)
