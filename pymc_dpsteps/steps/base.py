@@ -33,17 +33,11 @@ from pymc_dpsteps.steps.arguments import (
     positive_integer,
 )
 from pymc_dpsteps.steps.few_slots import few_slots
-from pymc_dpsteps.steps.occupancy import count
 from pymc_dpsteps.steps.packing import Packing
+from pymc_dpsteps.steps.start import spread_of_base, start_at
 from pymc_dpsteps.steps.state import Chain, allocate
 from pymc_dpsteps.steps.support import refuse_impossible_data
-from pymc_dpsteps.steps.updates import (
-    draw_allocation,
-    fill_pool,
-    prepare,
-    share_hyperparameters,
-    update_atoms,
-)
+from pymc_dpsteps.steps.updates import prepare, update_atoms
 from pymc_dpsteps.threads import threads_of_a_chain
 from pymc_dpsteps.urns import Urn, urn_for
 
@@ -383,37 +377,18 @@ class MixtureStep(BlockedStep):
         state.hyper_widths[:] = self.hyper_widths
 
     def _start(self) -> None:
-        """Dispersed start: a partition by `init`, atoms from G0, widths from its spread."""
-        state, rng = self._state, self.rng
         self.started = True
-        share_hyperparameters(state)
-        n_items, n_components = len(state.z), len(state.counts)
-        fill_pool(rng, state)
-        pool = state.values[n_components:]
-        spread = np.subtract(*np.percentile(pool, [75, 25], axis=0)) if len(pool) > 3 else 0.0
-        self.widths[:] = np.where(np.asarray(spread) > 0.0, spread, 1.0)
-        state.widths[:] = self.widths
+        self.widths[:] = spread_of_base(self.rng, self._state)
+        self._state.widths[:] = self.widths
         if self.init == "map":
-            mode = find_mode(self._objective, rng)
+            mode = find_mode(self._objective, self.rng)
             point = self._objective.unpack(mode.x) | {self._packing.allocation: mode.labels}
-            self._packing.unpack(point, state)
-            prepare(state)
+            self._packing.unpack(point, self._state)
+            prepare(self._state)
             return
-        state.values[:n_components] = pool[:n_components]
-        prepare(state)
-        if self.init == "one":
-            state.z[:] = 0
-        elif self.init == "singletons":
-            state.z[:] = rng.permutation(np.arange(n_items) % n_components)
-        elif self._urn is not None:
-            draw_allocation(rng, state)
-        else:
-            weights = self._compiled.functions["weights"]
-            weights(state.weight_value, state.shared, state.weights)
-            state.z[:] = rng.choice(n_components, n_items, p=state.weights / state.weights.sum())
-        count(state)
+        start_at(self.rng, self._state, self.init, integrated=self._urn is not None)
         if self.atoms is not None:
-            update_atoms(rng, state)
+            update_atoms(self.rng, self._state)
 
     def _stats(self, births: int, deaths: int, evaluations: int) -> dict[str, Any]:
         state = self._state

@@ -17,7 +17,7 @@ from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.base import MixtureStep
 from pymc_dpsteps.steps.many_items import over_items, update_rest_in_threads
 from pymc_dpsteps.steps.occupancy import recount
-from pymc_dpsteps.steps.state import State, kernel_of_items, weights_of
+from pymc_dpsteps.steps.state import State, chain_at, kernel_of_items, weights_of_point
 from pymc_dpsteps.steps.updates import prepare, update_rest
 
 __all__ = ["BlockedGibbs"]
@@ -68,12 +68,6 @@ def assign(uniforms: np.ndarray, first: int, last: int, state: State) -> None:
 
 
 @njit
-def weights_of_point(state: State) -> None:
-    """Read the weights from their value variable."""
-    weights_of(state)(state.weight_value, state.shared, state.weights)
-
-
-@njit
 def blocked_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign all items given weights and atoms; returns clusters opened and closed."""
     weights_of_point(state)
@@ -82,10 +76,9 @@ def blocked_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
 
 
 @njit
-def blocked_step(
-    rng: np.random.Generator, state: State, swap: bool, slice_atoms: bool, weights: int
-) -> tuple[int, int, int]:
+def blocked_step(chain: int, swap: bool, slice_atoms: bool, weights: int) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = blocked_sweep(rng, state)
     return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
@@ -137,7 +130,7 @@ class BlockedGibbs(MixtureStep):
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         state, rng = self._state, self.rng
         if len(state.z) < self.threads_from:
-            births, deaths, evaluations = blocked_step(rng, state, *rest)
+            births, deaths, evaluations = blocked_step(self._chain, *rest)
             return births, deaths, evaluations
         prepare(state)
         weights_of_point(state)

@@ -32,18 +32,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from pytensor.graph.traversal import ancestors
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.base import MixtureStep
 from pymc_dpsteps.steps.many_items import over_items, update_rest_in_threads
 from pymc_dpsteps.steps.occupancy import occupy, recount, vacate
 from pymc_dpsteps.steps.state import (
     State,
+    chain_at,
     choose_slot_of,
     derive_of,
     draw_base_of,
     kernel_of,
-    weights_of,
+    weights_of_point,
 )
 from pymc_dpsteps.steps.updates import pick_at, prepare, update_rest
 
@@ -60,7 +61,7 @@ def order_components(state: State, kappa: float, xi: np.ndarray, ratio: np.ndarr
     `kappa` = 0 stands for xi = w. Fills `xi` by slot, and `ratio`, w / xi, in that order.
     """
     n_slots = len(xi)
-    weights_of(state)(state.weight_value, state.shared, state.weights)
+    weights_of_point(state)
     for k in range(n_slots):
         xi[k] = max((1.0 - kappa) * kappa**k, _SMALLEST) if kappa > 0.0 else state.weights[k]
     order = np.argsort(-xi)
@@ -102,7 +103,7 @@ def weights_sweep(rng: np.random.Generator, state: State, kappa: float) -> tuple
     return recount(state)
 
 
-@njit
+@njit_lean
 def next_jump(
     rng: np.random.Generator, arrival: float, intensity: float, discount: float
 ) -> tuple[float, float]:
@@ -288,8 +289,7 @@ def settle(rng: np.random.Generator, state: State, process: Process) -> tuple[in
 
 @njit
 def slice_step(
-    rng: np.random.Generator,
-    state: State,
+    chain: int,
     explicit: bool,
     kappa: float,
     swap: bool,
@@ -297,6 +297,7 @@ def slice_step(
     weights: int,
 ) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     if explicit:
         births, deaths = weights_sweep(rng, state, kappa)
@@ -394,7 +395,7 @@ class SliceGibbs(MixtureStep):
         kappa = 0.0 if self.xi is None else self.xi
         state, rng = self._state, self.rng
         if len(state.z) < self.threads_from:
-            births, deaths, evaluations = slice_step(rng, state, explicit, kappa, *rest)
+            births, deaths, evaluations = slice_step(self._chain, explicit, kappa, *rest)
             return births, deaths, evaluations
         prepare(state)
         if explicit:

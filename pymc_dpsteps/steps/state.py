@@ -251,6 +251,12 @@ def weights_of(state: State) -> Any:
 
 
 @njit
+def weights_of_point(state: State) -> None:
+    """Read the weights from their value variable."""
+    weights_of(state)(state.weight_value, state.shared, state.weights)
+
+
+@njit
 def weight_value_of(state: State) -> Any:
     """The weights' value variable from the weights or sticks."""
     return function_at(state.model[6], _WEIGHT_VALUE)
