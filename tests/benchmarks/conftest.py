@@ -49,7 +49,9 @@ def pytest_terminal_summary(terminalreporter, config):
         RESULTS.mkdir(exist_ok=True)
         results = {"machine": machine(), "rows": rows}
         (RESULTS / f"{part}.json").write_text(json.dumps(results, indent=1))
-        columns = list(dict.fromkeys(name for row in rows for name in row))
+        # Standard errors and means are for the file.
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = [name for name in names if not name.endswith(("_se", "_mean"))]
         table = Table(*columns, title=part)
         for row in rows:
             table.add_row(*(shown(row.get(name)) for name in columns))
