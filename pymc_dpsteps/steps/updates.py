@@ -118,10 +118,10 @@ def pick_at(uniform: float, log_density: np.ndarray, prior: np.ndarray, n: int) 
             total += prior[j]
             log_density[j] = total
     threshold = uniform * total
-    for j in range(n - 1):
-        if threshold < log_density[j]:
-            return j
-    return n - 1
+    chosen = 0
+    for j in range(n - 1):  # to count costs less than to leave the loop at the right moment
+        chosen += 1 if log_density[j] <= threshold else 0
+    return chosen
 
 
 @njit_lean

@@ -96,6 +96,17 @@ def test_draws_do_not_depend_on_the_number_of_threads(build, step):
             np.testing.assert_array_equal(draws, other[name])
 
 
+def test_atoms_of_different_clusters_are_drawn_independently():
+    n_draws = 2_000
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 100, shape=2)
+        z = pm.Categorical("z", [0.5, 0.5], shape=6)
+        pm.Normal("y", mu[z], 1.0, observed=np.repeat([-50.0, 50.0], 3))
+        step = Blocked(atoms="slice", threads=2)
+    mu = run_chain(step, model, ["mu"], n_draws, seed=5)["mu"]
+    assert abs(np.corrcoef(mu[100:].T)[0, 1]) < 5 / np.sqrt(n_draws / 10)  # tau below 10
+
+
 @pytest.mark.parametrize("threads", [0, 1.5, "2", True])
 def test_refuses_what_is_no_number_of_threads(threads):
     with sticks(5), pytest.raises(ValueError, match=r"number of threads; found .*at least 1"):
