@@ -1,10 +1,10 @@
 """Small dense matrices: what LAPACK would do with more overhead, and far dearer to compile.
 
-Lower triangles only; nothing is checked. A matrix that is not positive definite has a factor with
+Nothing is checked. A matrix that is not positive definite has a factor with
 entries that are not numbers.
 """
 
-from math import sqrt
+from math import log, sqrt
 
 import numpy as np
 
@@ -13,11 +13,17 @@ from pymc_dpsteps.jit import njit
 __all__ = [
     "cholesky",
     "inverse",
-    "inverse_lower",
     "log_determinant",
+    "packed_root",
+    "positive_diagonal",
+    "root",
+    "root_of_inverse",
     "solve_lower",
     "solve_lower_transposed",
+    "solve_lower_vector",
     "squared_distance",
+    "sum_log_diagonal",
+    "times_lower",
     "update_root",
 ]
 
@@ -98,21 +104,6 @@ def solve_lower_transposed(root: np.ndarray, x: np.ndarray) -> None:
 
 
 @njit
-def inverse_lower(root: np.ndarray, out: np.ndarray) -> None:
-    """Write the lower triangle of L⁻¹ by rows to the vector `out`."""
-    for i in range(len(root)):
-        row = i * (i + 1) // 2
-        reciprocal = 1.0 / root[i, i]
-        for j in range(i):
-            out[row + j] = 0.0
-        for l in range(i):
-            factor, other = -reciprocal * root[i, l], l * (l + 1) // 2
-            for j in range(l + 1):
-                out[row + j] += factor * out[other + j]
-        out[row + i] = reciprocal
-
-
-@njit
 def inverse(a: np.ndarray, out: np.ndarray) -> None:
     """Write the inverse of any square matrix to `out`, by Gauss and Jordan with row pivots.
 
@@ -144,26 +135,139 @@ def inverse(a: np.ndarray, out: np.ndarray) -> None:
 
 
 @njit
+def root(d: int, a: np.ndarray, first: int, out: np.ndarray, at: int) -> None:
+    """Write the lower Cholesky factor of a (d, d) matrix, zeros above its diagonal.
+
+    Both lie by rows in vectors, from the places given; so in what follows: to cut a piece out of
+    an array takes longer than the arithmetic.
+    """
+    for j in range(d):
+        row = at + j * d
+        pivot = a[first + j * d + j]
+        for l in range(j):
+            pivot -= out[row + l] * out[row + l]
+        pivot = sqrt(pivot)
+        out[row + j] = pivot
+        reciprocal = 1.0 / pivot
+        for i in range(j + 1, d):
+            other = at + i * d
+            total = a[first + i * d + j]
+            for l in range(j):
+                total -= out[other + l] * out[row + l]
+            out[other + j] = total * reciprocal
+            out[row + i] = 0.0
+
+
+@njit
+def root_of_inverse(d: int, a: np.ndarray, first: int, out: np.ndarray, at: int) -> None:
+    """Write the Cholesky factor of the inverse of a positive-definite (d, d) matrix.
+
+    With ``A = U U'``, U upper triangular, it is the lower triangular ``U⁻ᵀ``.
+    """
+    for j in range(d - 1, -1, -1):  # U' to the lower triangle
+        row = at + j * d
+        pivot = a[first + j * d + j]
+        for l in range(j + 1, d):
+            pivot -= out[at + l * d + j] * out[at + l * d + j]
+        pivot = sqrt(pivot)
+        out[row + j] = pivot
+        reciprocal = 1.0 / pivot
+        for i in range(j):
+            total = a[first + j * d + i]
+            for l in range(j + 1, d):
+                total -= out[at + l * d + i] * out[at + l * d + j]
+            out[row + i] = total * reciprocal
+            out[at + i * d + j] = 0.0
+    for i in range(d):  # its inverse in place
+        row = at + i * d
+        reciprocal = 1.0 / out[row + i]
+        for j in range(i):
+            total = 0.0
+            for l in range(j, i):
+                total += out[row + l] * out[at + l * d + j]
+            out[row + j] = -reciprocal * total
+        out[row + i] = reciprocal
+
+
+@njit
+def packed_root(d: int, root: np.ndarray, first: int, out: np.ndarray, at: int) -> None:
+    """Write a lower triangle by columns, its diagonal inverted, as `squared_distance` reads it."""
+    p = at
+    for j in range(d):
+        out[p] = 1.0 / root[first + j * d + j]
+        p += 1
+        for i in range(j + 1, d):
+            out[p] = root[first + i * d + j]
+            p += 1
+
+
+@njit
 def squared_distance(
     d: int,
-    root_inverse: np.ndarray,
+    packed: np.ndarray,
     first: int,
     x: np.ndarray,
     first_x: int,
     centre: np.ndarray,
     first_centre: int,
+    scratch: np.ndarray,
+    at: int,
 ) -> float:
-    """``|L⁻¹ (x - centre)|²`` in d dimensions, the squared Mahalanobis distance.
-
-    L⁻¹ by rows, x and centre start in their arrays at the places given: to cut a piece out of an
-    array takes longer than the arithmetic.
-    """
+    """``|L⁻¹ (x - centre)|²``, the squared Mahalanobis distance, from the `packed_root` of L."""
+    for i in range(d):
+        scratch[at + i] = x[first_x + i] - centre[first_centre + i]
     result = 0.0
     p = first
+    for j in range(d):
+        solved = scratch[at + j] * packed[p]
+        result += solved * solved
+        p += 1
+        for i in range(j + 1, d):
+            scratch[at + i] -= packed[p] * solved
+            p += 1
+    return result
+
+
+@njit
+def sum_log_diagonal(d: int, a: np.ndarray, first: int) -> float:
+    """Sum of the logarithms of a diagonal: of products while these are of moderate size."""
+    total, product = 0.0, 1.0
+    for i in range(d):
+        product *= a[first + i * d + i]
+        if not 1e-7 < product < 1e7:
+            total += log(product)
+            product = 1.0
+    return total + log(product)
+
+
+@njit
+def positive_diagonal(d: int, a: np.ndarray, first: int) -> bool:
+    """Whether a diagonal is positive; a factor of what has none is not a number."""
+    for i in range(d):
+        if not a[first + i * d + i] > 0.0:
+            return False
+    return True
+
+
+@njit
+def times_lower(
+    d: int, root: np.ndarray, first: int, x: np.ndarray, first_x: int, out: np.ndarray, at: int
+) -> None:
+    """Write ``L x``."""
     for i in range(d):
         total = 0.0
         for l in range(i + 1):
-            total += root_inverse[p] * (x[first_x + l] - centre[first_centre + l])
-            p += 1
-        result += total * total
-    return result
+            total += root[first + i * d + l] * x[first_x + l]
+        out[at + i] = total
+
+
+@njit
+def solve_lower_vector(
+    d: int, root: np.ndarray, first: int, x: np.ndarray, first_x: int, out: np.ndarray, at: int
+) -> None:
+    """Write ``L⁻¹ x``."""
+    for i in range(d):
+        total = x[first_x + i]
+        for l in range(i):
+            total -= root[first + i * d + l] * out[at + l]
+        out[at + i] = total / root[first + i * d + i]

@@ -67,7 +67,7 @@ class LaidOutBlock:
     block : Block
         What was recognised.
     data : list of KernelPart
-        For every kind of row, what the statistics take of it.
+        For every kind of row, what the statistics take of it, written to ``datum``.
     hyper, values : Compiled
         Compiled graphs: hyper of component and shared, or None where `hyper_leaf` holds it;
         values of the draw and shared.
@@ -117,7 +117,7 @@ def _key(blocks: Sequence[LaidOutBlock]) -> str | None:
             family.refresh,
             family.log_predictive,
         )
-        compiled = (*(part.compiled for part in b.data), b.hyper, b.values)
+        compiled = (*(part.code for part in b.data), b.hyper, b.values)
         graphs = [c.key for c in compiled if c is not None]
         if None in graphs:
             return None
@@ -130,8 +130,9 @@ def _names(blocks: Sequence[LaidOutBlock]) -> dict[str, Any]:
     names: dict[str, Any] = {"np": np}
     for j, b in enumerate(blocks):
         family = b.block.family
+        for part in b.data:
+            names |= part.code.names
         names |= {
-            **{f"data_{j}_{p}": part.compiled.function for p, part in enumerate(b.data)},
             f"hyper_{j}": None if b.hyper is None else b.hyper.function,
             f"values_{j}": b.values.function,
             f"update_{j}": family.update,
@@ -158,15 +159,20 @@ def _hyper(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> str:
     return f"hyper_{j}({b.hyper.arguments(value=values, shared=shared)})[0]"
 
 
-def _update(j: int, b: LaidOutBlock, sign: str, indent: int, **given: Layout) -> str:
+def _before(blocks: Sequence[LaidOutBlock]) -> str:
+    """Source code of what the blocks' data need done once."""
+    lines = [line for b in blocks for part in b.data for line in part.code.before]
+    return "\n".join("    " + line for line in lines)
+
+
+def _update(j: int, b: LaidOutBlock, sign: str, indent: int) -> str:
     """Source code that adds or removes the item whose row is ``item``."""
     block = b.block
     lines = []
     for p, part in enumerate(b.data):
         n = len(block.data[p].graphs)
-        change = [f"result = data_{j}_{p}({part.compiled.arguments(row=part.row, **given)})"]
-        change += [f"datum[{q}] = result[{q}]" for q in range(n)]
-        change += [
+        change = [
+            *part.code.lines,
             f"for t in range({n // (block.n_datum * block.copies)}):",
             f"    for c in range({block.copies}):",
             f"        first = (t * {block.copies} + c) * {block.n_datum}",
@@ -197,10 +203,11 @@ def _draw(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> str:
 
 def compile_update(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
     """Compile the statistics' change by one item (UPDATE); blocks must be free of other atoms."""
-    body = "\n".join(_update(j, b, "sign", 4, shared=shared) for j, b in enumerate(blocks))
+    body = "\n".join(_update(j, b, "sign", 4) for j, b in enumerate(blocks))
     source = f"""
 def update(stats, i, sign, items, shared, datum):
     item = items[i]
+{_before(blocks)}
 {body}
 """
     return compile_source(source, "update", _names(blocks), UPDATE, _key(blocks))
@@ -251,7 +258,7 @@ def compile_shift(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout
     """Compile the change of a cluster's statistics and cache by one item (SHIFT)."""
     parts = []
     for j, b in enumerate(blocks):
-        parts.append(_update(j, b, "sign", 4, shared=shared))
+        parts.append(_update(j, b, "sign", 4))
         if b.one_observation and b.block.family.shift is not None:
             call = f"shift_{j}({{}}, {{}}, datum, c * {b.block.n_datum}, sign)"
             lines = _of_copies(j, b, call, values, shared)
@@ -262,6 +269,7 @@ def compile_shift(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout
     source = f"""
 def shift(stats, cache, i, sign, items, shared, datum):
     item = items[i]
+{_before(blocks)}
 {body}
 """
     return compile_source(source, "shift", _names(blocks), SHIFT, _key(blocks))
@@ -274,8 +282,7 @@ def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout)
         (part,), width = b.data, block.family.n_cache(block.d)
         return [
             "row = item",
-            f"result = data_{j}_0({part.compiled.arguments(row=part.row, shared=shared)})",
-            *(f"datum[{q}] = result[{q}]" for q in range(block.n_datum * block.copies)),
+            *part.code.lines,
             "for a in range(n):",
             "    cached = cache[rows[a]]",
             f"    for c in range({block.copies}):",
@@ -288,7 +295,7 @@ def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout)
         "stats = table[-1]",
         "for a in range(n):",
         f"    stats[{b.first}:{end}] = table[rows[a], {b.first}:{end}]",
-        _update(j, b, "1.0", 4, shared=shared),
+        _update(j, b, "1.0", 4),
         f"    out[a] -= cache[rows[a], {b.first_cache}]",
         *(
             "    " + line
@@ -307,6 +314,7 @@ def compile_log_predictive(blocks: Sequence[LaidOutBlock], values: Layout, share
     source = f"""
 def log_predictive(i, rows, n, table, cache, items, shared, datum, out):
     item = items[i]
+{_before(blocks)}
     for a in range(n):
         out[a] = 0.0
 {body}
@@ -344,8 +352,7 @@ def compile_draw_atoms(blocks: Sequence[LaidOutBlock], values: Layout, shared: L
     """Compile the draw of all blocks of a component in turn given its items (DRAW_ATOMS)."""
     parts = []
     for j, b in enumerate(blocks):
-        given = {"value": values} if b.block.given else {}
-        update = _update(j, b, "1.0", 8, **given, shared=shared)
+        update = _update(j, b, "1.0", 8)
         parts.append(f"""    stats[{b.first}:{b.first + b.block.n_stats}] = 0.0
     for member in range(n):
         item = items[members[member]]
@@ -354,6 +361,7 @@ def compile_draw_atoms(blocks: Sequence[LaidOutBlock], values: Layout, shared: L
     body = "\n".join(parts)
     source = f"""
 def draw_atoms(rng, value, members, n, items, shared, stats, datum):
+{_before(blocks)}
 {body or "    return"}
 """
     return compile_source(source, "draw_atoms", _names(blocks), DRAW_ATOMS, _key(blocks))

@@ -12,8 +12,8 @@ from pymc_dpsteps.jit import njit
 from pymc_dpsteps.linalg import (
     cholesky,
     inverse,
-    inverse_lower,
     log_determinant,
+    packed_root,
     solve_lower,
     solve_lower_transposed,
     squared_distance,
@@ -76,7 +76,7 @@ def _pull(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.ndarray:
 
 @njit
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
-    """``cache = (m, L⁻¹ by rows, log of the constant)`` with ``L L' = Λ⁻¹ + (P + nΛ)⁻¹``."""
+    """``cache = (m, packed L, scratch, log of the constant)`` with ``L L' = Λ⁻¹ + (P + nΛ)⁻¹``."""
     n = stats[0]
     noise = hyper[d + d * d :].reshape((d, d))
     precision = hyper[d : d + d * d].reshape((d, d)) + n * noise
@@ -91,15 +91,16 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
         cache[i] = hyper[i] + shift
     covariance += rest
     cholesky(covariance)
-    inverse_lower(covariance, cache[d:-1])
+    packed_root(d, covariance.reshape(d * d), 0, cache, d)
     cache[-1] = -0.5 * (d * log(2.0 * pi) + log_determinant(covariance))
 
 
 @njit
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation, multivariate normal."""
-    distance = squared_distance(d, cache, first + d, datum, at, cache, first)
-    return cache[first + d + d * (d + 1) // 2] - 0.5 * distance
+    scratch = first + d + d * (d + 1) // 2
+    distance = squared_distance(d, cache, first + d, datum, at, cache, first, cache, scratch)
+    return cache[scratch + d] - 0.5 * distance
 
 
 @njit
@@ -125,7 +126,7 @@ MVNORMAL = Family(
     n_stats=lambda d: 2 + 2 * d + d * d,
     n_hyper=lambda d: d + 2 * d * d,
     n_natural=lambda d: d,
-    n_cache=lambda d: d + d * (d + 1) // 2 + 1,
+    n_cache=lambda d: 2 * d + d * (d + 1) // 2 + 1,
     update=update,
     log_marginal=log_marginal,
     draw=draw,
