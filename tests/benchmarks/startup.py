@@ -57,8 +57,14 @@ def main():
         )  # fmt: skip
     lines = open(FILE).read().splitlines() if os.path.exists(FILE) else []
     own = sum(line.split()[0] == str(os.getpid()) for line in lines)
-    seconds = dict(import_s=imported - START, model_s=built - imported, first_draw_s=first[0] - built)
-    print(json.dumps(seconds | dict(compiled=own, compiled_by_workers=len(lines) - own)))
+    row = {
+        "import_s": imported - START,
+        "model_s": built - imported,
+        "first_draw_s": first[0] - built,
+        "compiled": own,
+        "compiled_by_workers": len(lines) - own,
+    }
+    print(json.dumps(row))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 `neal8_k` and `neal8_density` say how many times more independent draws per second Neal 8 makes,
 with the whole loop of `pymc.sample` counted and timed before and after the other program.
-`disagreement` is the largest difference of posterior means from those of Neal 8, in standard errors.
+`disagreement` is the largest difference of a posterior mean from that of Neal 8, in standard
+errors.
 """
 
 import shutil
