@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from pytensor import config
@@ -27,10 +29,13 @@ __all__ = [
     "address_of",
     "compile_source",
     "function_at",
+    "load",
     "njit",
     "njit_inline",
-    "njit_nogil",
+    "njit_lean",
+    "room_for",
     "source_key",
+    "store",
 ]
 
 
@@ -72,29 +77,43 @@ def source_key(module: str) -> str:
 
 
 def njit(function: Callable[..., Any]) -> Any:
-    """Compile lazily with numba, cached on disk until any source it can reach changes."""
-    return _compiled(function, nogil=False)
+    """Compile lazily with numba, cached on disk until any source it can reach changes.
+
+    Calls release Python's lock, so that several threads run side by side.
+    """
+    return _compiled(function)
 
 
-def njit_nogil(function: Callable[..., Any]) -> Any:
-    """Compile as `njit` does, for calls from several threads: they run side by side."""
-    return _compiled(function, nogil=True)
+def njit_lean(function: Callable[..., Any]) -> Any:
+    """Compile as `njit` does a function that allocates no memory.
 
-
-def _compiled(function: Callable[..., Any], nogil: bool) -> Any:
-    key = f"{source_key(function.__module__)}:{function.__module__}.{function.__qualname__}"
-    CACHED_SRC_FUNCTIONS[function] = sha256(key.encode()).hexdigest()
-    options = {"cache": config.numba__cache, "error_model": "numpy", "nogil": nogil}
-    return numba.njit(**options)(function)
+    Numba counts the references to every array that is passed, by atomic instructions: some 5 ns
+    each. What allocates nothing can do without.
+    """
+    return _compiled(function, _nrt=False)
 
 
 def njit_inline(function: Callable[..., Any]) -> Any:
-    """Compile a small function into its callers: a state of many arrays is dear to pass."""
-    return numba.njit(forceinline=True, error_model="numpy")(function)
+    """Compile a small function that allocates no memory into its callers."""
+    options: dict[str, Any] = {"forceinline": True, "error_model": "numpy", "_nrt": False}
+    return numba.njit(**options)(function)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    key = f"{source_key(function.__module__)}:{function.__module__}.{function.__qualname__}"
+    CACHED_SRC_FUNCTIONS[function] = sha256(key.encode()).hexdigest()
+    options |= {"cache": config.numba__cache, "error_model": "numpy", "nogil": True}
+    return numba.njit(**options)(function)
 
 
 def compile_source(
-    source: str, name: str, names: dict[str, Any], signature: Signature, key: str | None
+    source: str,
+    name: str,
+    names: dict[str, Any],
+    signature: Signature,
+    key: str | None,
+    *,
+    lean: bool = False,
 ) -> Any:
     """Compile generated source eagerly for one signature.
 
@@ -110,6 +129,9 @@ def compile_source(
         The only signature it is compiled for.
     key : str or None
         Identifies what is behind `names`, for the disk cache; None when that cannot be cached.
+    lean : bool, default False
+        Whether to do without counts of references, see `njit_lean`. What it calls may allocate
+        memory, but not return any: that would never be given back.
 
     Returns
     -------
@@ -119,7 +141,8 @@ def compile_source(
     cache_key = None if not cached else sha256(f"{signature}:{source}:{key}".encode()).hexdigest()
     names = {**names, "__name__": __name__}  # numba's cache asks for the function's module
     function = compile_numba_function_src(source, name, names, cache_key=cache_key)
-    return numba.njit(signature, cache=cached, error_model="numpy")(function)
+    options: dict[str, Any] = {"cache": cached, "error_model": "numpy", "_nrt": not lean}
+    return numba.njit(signature, **options)(function)
 
 
 def address_of(dispatcher: Any, signature: Signature) -> int:
@@ -148,3 +171,51 @@ def _function_at(typing_context: Any, address: Any, function_type: Any) -> Any:
 
 function_at: Any = _function_at
 """``function_at(address, function_type)``, inside compiled code: the function at an address."""
+
+
+def room_for(value_type: types.Type) -> np.ndarray:
+    """Memory for the native form of a value, to `store` it in and `load` it from."""
+    context = cpu_target.target_context
+    size = context.get_abi_sizeof(context.get_value_type(value_type))
+    return np.zeros(-(-size // 8), dtype=np.int64)
+
+
+@intrinsic
+def _store(typing_context: Any, value: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Signature, args: Any) -> Any:
+        native = _without_owners(context, builder, signature.args[0], args[0])
+        builder.store(native, builder.inttoptr(args[1], native.type.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(value, types.int64), codegen
+
+
+def _without_owners(context: Any, builder: Any, of: Any, value: Any) -> Any:
+    """Native form of arrays, generators and tuples of these, without counts of references."""
+    if hasattr(of, "types"):
+        members = cgutils.unpack_tuple(builder, value, len(of.types))
+        bare = [_without_owners(context, builder, of.types[j], x) for j, x in enumerate(members)]
+        return context.make_tuple(builder, of, bare)
+    struct = cgutils.create_struct_proxy(of)(context, builder, value=value)
+    struct.meminfo = cgutils.get_null_value(struct.meminfo.type)
+    struct.parent = cgutils.get_null_value(struct.parent.type)
+    return struct._getvalue()
+
+
+@intrinsic
+def _load(typing_context: Any, address: Any, value_type: Any) -> Any:
+    result = value_type.instance_type
+
+    def codegen(context: Any, builder: Any, signature: Signature, args: Any) -> Any:
+        native = context.get_value_type(result)
+        return builder.load(builder.inttoptr(args[0], native.as_pointer()))
+
+    return result(types.int64, value_type), codegen
+
+
+store: Any = _store
+"""``store(value, address)``, inside compiled code: keep the native form of arrays, a generator, or
+a tuple of these. Their owners must outlive it: what is stored owns nothing."""
+
+load: Any = _load
+"""``load(address, value_type)``, inside compiled code: what was stored."""

@@ -16,15 +16,19 @@ from pymc_dpsteps.diagnostics.convergence import convergence_messages
 from pymc_dpsteps.diagnostics.functionals import partition
 from pymc_dpsteps.mixture import find_allocations, read_mixture
 from pymc_dpsteps.mixture.structure import PriorKind
+from pymc_dpsteps.partitions.labels import posterior_of
 from pymc_dpsteps.steps import BlockedGibbs, Neal2, Neal8
 from pymc_dpsteps.steps.base import MixtureStep
+from pymc_dpsteps.trace import Keep, Recorder, allocation_trace
 
 __all__ = ["sample"]
 
 _log = logging.getLogger("pymc_dpsteps")
 
 # Options of a step, which `pymc.sample` would take for options of NUTS.
-_STEP_OPTIONS = "R atoms concentration hyperparameters m moves proposal t vars xi".split()
+_STEP_OPTIONS = (
+    "R atoms concentration hyperparameters m moves proposal reuse sweeps t threads vars xi".split()
+)
 
 
 def sample(
@@ -36,6 +40,7 @@ def sample(
     step: Any = None,
     random_seed: Any = None,
     model: pm.Model | None = None,
+    keep_allocation: Keep = "all",
     return_inferencedata: bool = True,
     **kwargs: Any,
 ) -> Any:
@@ -59,6 +64,11 @@ def sample(
         Seed.
     model : pymc.Model, optional
         Default: the model in context.
+    keep_allocation : {"all", "thin", "none"}, default "all"
+        Of which draws to keep the allocation of the items, which fills the memory where there
+        are many: of all; of at most 100 evenly spaced draws per chain, in a group ``allocation``,
+        which functions that need it use; or of none. The group ``partition`` has the functionals
+        of every draw in any case. Labels are stored in the smallest integer type that holds K.
     return_inferencedata : bool, default True
         If false, return what `pymc.sample` returns, without functionals and checks.
     **kwargs
@@ -80,6 +90,9 @@ def sample(
         If the model is not a mixture, or one that the step cannot sample exactly.
     TypeError
         If an option of a step is given.
+    ValueError
+        If `keep_allocation` is none of those, or cannot be had together with ``trace``, with
+        ``return_inferencedata=False`` or with the pointwise log likelihood.
 
     Notes
     -----
@@ -107,6 +120,13 @@ def sample(
     model = modelcontext(model)
     if step is None:
         step = _steps_for(model)
+    mixtures = [read_mixture(model, rv.name) for rv in find_allocations(model)]
+    recorder = None
+    if mixtures and kwargs.get("trace") is None:
+        names = kwargs.get("var_names")
+        trace = allocation_trace(model, mixtures, keep_allocation, draws=draws, var_names=names)
+        recorder, kwargs["trace"] = trace.recorder, trace
+    _check_kept(keep_allocation, recorder, return_inferencedata, kwargs.get("idata_kwargs"))
     own_checks = not kwargs.setdefault("compute_convergence_checks", False)
     result = pm.sample(
         draws,
@@ -124,11 +144,29 @@ def sample(
     quiet = bool(kwargs.get("quiet", False))
     if own_checks and not quiet:
         log_warnings(warn_divergences(result) + warn_treedepth(result))
-    result = _with_partition(result, model, quiet)
+    result = _with_partition(result, model, recorder, quiet)
     if "partition" in result.children:
         names = [type(s).__name__ for s in (step if isinstance(step, Sequence) else [step])]
         result["partition"].attrs["steps"] = ", ".join(names)
     return result
+
+
+def _check_kept(keep: Keep, recorder: Recorder | None, labelled: bool, options: Any) -> None:
+    """Refuse to drop allocations where something needs all, or has no place for the others."""
+    if keep == "all":
+        return
+    if recorder is None:
+        raise ValueError(
+            f"keep_allocation={keep!r} needs the trace of dps.sample and a mixture; found another "
+            "trace, or a model without allocation. Leave one of the options out."
+        )
+    if not labelled:
+        raise ValueError(f"keep_allocation={keep!r} needs return_inferencedata=True.")
+    if (options or {}).get("log_likelihood"):
+        raise ValueError(
+            f"keep_allocation={keep!r}: the pointwise log likelihood of idata_kwargs needs the "
+            "allocation of every draw. Use keep_allocation='all', or dps.predict.loo."
+        )
 
 
 def _steps_for(model: pm.Model) -> list[Any]:
@@ -147,12 +185,20 @@ def _steps_for(model: pm.Model) -> list[Any]:
     return steps
 
 
-def _with_partition(result: xr.DataTree, model: pm.Model, quiet: bool) -> xr.DataTree:
-    """Add the functionals and report on them."""
+def _with_partition(
+    result: xr.DataTree, model: pm.Model, recorder: Recorder | None, quiet: bool
+) -> xr.DataTree:
+    """Add the functionals and report on them, and allocations that were kept apart."""
     if "posterior" not in result.children or 0 in result["posterior"].sizes.values():
         _log.warning("No draws were kept: there is nothing to judge.")
         return result
-    functionals = partition(result, model=model)
+    if recorder is None:
+        functionals = partition(result, model=model)
+    else:
+        posterior = posterior_of(result)
+        functionals = recorder.functionals(posterior)
+        if (allocations := recorder.allocations(posterior)) is not None:
+            result["allocation"] = xr.DataTree(allocations)
     result["partition"] = xr.DataTree(functionals)
     if not quiet and functionals.data_vars:
         for message in convergence_messages(functionals):

@@ -89,7 +89,7 @@ def draws_of(posterior: xr.Dataset, names: Iterable[str]) -> dict[str, NDArray]:
     if missing := [name for name in names if name not in posterior]:
         raise ValueError(
             f"The posterior does not hold {', '.join(missing)}. Sample without var_names, or "
-            "list these variables there."
+            "list these variables there; an allocation needs keep_allocation='all' or 'thin'."
         )
     found = {name: posterior[name].transpose("chain", "draw", ...).values for name in names}
     return {name: x.reshape(-1, *x.shape[2:]) for name, x in found.items()}

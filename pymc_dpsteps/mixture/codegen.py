@@ -6,7 +6,7 @@ Each wrapper has one signature for all models and is what a sweep calls by addre
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -25,17 +25,20 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_dpsteps.jit import compile_source, source_key
 from pymc_dpsteps.linalg import squared_distance
 from pymc_dpsteps.mixture.distances import Distance
+from pymc_dpsteps.mixture.loops import Code, NoLoops, Place, write_loops
 from pymc_dpsteps.mixture.small_matrices import small_matrix_mode
 
 __all__ = [
     "DERIVE",
     "KERNEL",
+    "KERNEL_OF_ITEMS",
     "LOG_POSTERIOR",
     "Compiled",
     "KernelPart",
     "Layout",
     "compile_derive",
     "compile_kernel",
+    "compile_kernel_of_items",
     "compile_log_posterior",
     "funcify",
     "join_keys",
@@ -47,6 +50,8 @@ _MATRIX = float64[:, ::1]
 
 KERNEL = types.void(int64, int64[::1], int64, _MATRIX, _MATRIX, _ROW, _ROW)
 """``kernel(i, rows, n, items, columns, shared, out)``: log F of item i under rows[:n]."""
+KERNEL_OF_ITEMS = types.void(int64, int64, int64, _MATRIX, _MATRIX, _ROW, _ROW)
+"""``kernel(first, n, k, items, columns, shared, out)``: log F of items first, ... under row k."""
 LOG_POSTERIOR = float64(_ROW, int64[::1], int64, _MATRIX, _ROW, _MATRIX)
 """``log_posterior(value, members, n, items, shared, scratch)``: log g0 plus log F of members."""
 DERIVE = types.void(_MATRIX, int64, int64, _ROW, _MATRIX)
@@ -152,39 +157,106 @@ def write_values(row: str, layout: Layout, leaves: Sequence[TensorVariable], ind
     """Source code that stores `result`, one entry for each of `leaves`, in a packed vector."""
     lines = []
     for j, leaf in enumerate(leaves):
-        offset, width = layout.at(leaf), prod(leaf.type.shape)
-        if leaf.ndim == 0:
-            lines.append(f"{row}[{offset}] = result[{j}]")
-        elif leaf.ndim == 1:  # a loop costs less than to cut a slice
-            lines.append(f"for q in range({width}):")
-            lines.append(f"    {row}[{offset} + q] = result[{j}][q]")
-        else:
-            flat = f"np.ascontiguousarray(result[{j}]).reshape({width})"
-            lines.append(f"{row}[{offset}:{offset + width}] = {flat}")
+        lines += _store(row, layout.at(leaf), f"result[{j}]", leaf.type.shape)
     return "\n".join(" " * indent + line for line in lines)
+
+
+def _store(row: str, offset: int, value: str, shape: tuple[int, ...]) -> list[str]:
+    width = prod(shape)
+    if shape == ():
+        return [f"{row}[{offset}] = {value}"]
+    if len(shape) == 1:  # a loop costs less than to cut a slice
+        return [f"for q in range({width}):", f"    {row}[{offset} + q] = {value}[q]"]
+    return [f"{row}[{offset}:{offset + width}] = np.ascontiguousarray({value}).reshape({width})"]
+
+
+def write_code(
+    prefix: str,
+    outputs: Sequence[Variable],
+    rows: dict[str, Layout],
+    targets: Sequence[Place | None],
+    numbers: dict[TensorVariable, Place] | None = None,
+) -> Code:
+    """Source that computes graphs of leaves: as loops where possible, else by PyTensor.
+
+    Parameters
+    ----------
+    prefix : str
+        Begins all names that the source introduces.
+    outputs : sequence of Variable
+    rows : dict
+        Layouts of the packed vectors by the names they have in the source.
+    targets : sequence
+        For every output, where it is written to; None for a number wanted as an expression.
+    numbers : dict, optional
+        Leaves that the source has as numbers.
+
+    Returns
+    -------
+    Code
+    """
+    numbers = numbers or {}
+    places = {x: Place(row, rows[row].at(x)) for row in rows for x in rows[row].leaves}
+    try:
+        return write_loops(prefix, outputs, {**places, **numbers}, targets)
+    except NoLoops:
+        pass
+    compiled = funcify((*numbers, *places), outputs)
+    arguments = [
+        numbers[x].row if x in numbers else _read(places[x].row, places[x].first, x.type.shape)
+        for x in compiled.leaves
+    ]
+    result = f"{prefix}result"
+    lines = [f"{result} = {prefix}function({', '.join(arguments)})"]
+    expressions = []
+    for j, (x, target) in enumerate(zip(outputs, targets, strict=True)):
+        if target is None:
+            expressions.append(f"{result}[{j}]")
+        else:
+            lines += _store(target.row, target.first, f"{result}[{j}]", x.type.shape)
+    names = {f"{prefix}function": compiled.function, "np": np}
+    arrays = any(x.ndim > 0 for x in outputs)
+    return Code(tuple(lines), tuple(expressions), names, compiled.key, returns_arrays=arrays)
 
 
 @dataclass(frozen=True)
 class KernelPart:
-    """Compiled function of one row of data, such as its log density under a component.
+    """What the kernel takes of one kind of row of data.
 
     Attributes
     ----------
-    compiled : Compiled
-        Function of leaves of the row, of what else it depends on, and of the distances.
-    row : Layout
-        What it reads of the row.
+    code : Code
+        Computes a log density, or what a cluster's statistics take, from ``row``, ``column``
+        and ``shared``.
     range_at : int or None
         None where the row is the item's own; else the column of the item's row that holds the
         first of its rows of observations, the next column holding the end of them.
-    distances : tuple of Distance
-        Squared distances that it takes as scalars; they are computed from leaves.
     """
 
-    compiled: Compiled
-    row: Layout
+    code: Code
     range_at: int | None
-    distances: tuple[Distance, ...] = ()
+
+    @classmethod
+    def of_kernel(
+        cls,
+        prefix: str,
+        graph: TensorVariable,
+        distances: Sequence[Distance],
+        rows: dict[str, Layout],
+        range_at: int | None,
+    ) -> KernelPart:
+        """A log density that depends on squared distances between leaves."""
+        numbers = {d.placeholder: Place(f"{prefix}distance_{j}") for j, d in enumerate(distances)}
+        code = write_code(prefix, [graph], rows, [None], numbers)
+        lines, names, before = list(code.lines), dict(code.names), list(code.before)
+        for d, place in reversed(list(zip(distances, numbers.values(), strict=True))):
+            lines[:0] = _distance(d, place.row, rows)
+            if d.x.type.shape[0] > _UNROLLED:
+                names["squared_distance"] = squared_distance
+                before.append(f"{place.row}_scratch = np.empty({d.x.type.shape[0]})")
+        key = None if code.key is None else f"{code.key}:{source_key('pymc_dpsteps.linalg')}"
+        code = replace(code, lines=tuple(lines), names=names, key=key, before=tuple(before))
+        return cls(code, range_at)
 
     def over_rows(self, lines: Sequence[str]) -> list[str]:
         """Source code that does `lines` for every ``row`` of ``item``."""
@@ -194,100 +266,124 @@ class KernelPart:
         return [loop, "    row = items[r]", *("    " + line for line in lines)]
 
 
-def _add_log_kernel(
-    parts: Sequence[KernelPart], columns: Layout, shared: Layout, indent: int
-) -> str:
-    """Source code that adds log F of ``item`` under ``column`` to ``total``."""
-    lines = []
-    for p, part in enumerate(parts):
-        rows = {"row": part.row, "column": columns, "shared": shared}
-        distance = Layout.of(d.placeholder for d in part.distances)
-        call = part.compiled.arguments(distance=distance, **rows)
-        computed = "".join(f"{_distance(d, rows)}, " for d in part.distances)
-        lines += part.over_rows([f"distance = ({computed})", f"total += kernel_{p}({call})[0]"])
-    return "\n".join(" " * indent + line for line in lines)
+_UNROLLED = 8  # dimensions up to which a distance is written out
 
 
-def _distance(distance: Distance, rows: dict[str, Layout]) -> str:
+def _distance(distance: Distance, name: str, rows: dict[str, Layout]) -> list[str]:
     """Source code that computes a squared distance where its leaves lie."""
-    places = [
-        f"{row}, {layout.at(leaf)}"
+    root, x, centre = (
+        Place(row, layout.at(leaf))
         for leaf in distance.graphs
         for row, layout in rows.items()
         if leaf in layout.leaves
-    ]
+    )
     d = distance.x.type.shape[0]
-    return f"squared_distance({d}, {', '.join(places)})"
+    if d > _UNROLLED:
+        places = ", ".join(f"{p.row}, {p.first}" for p in (root, x, centre))
+        return [f"{name} = squared_distance({d}, {places}, {name}_scratch, 0)"]
+    lines = []
+    for i in range(d):
+        terms = [f"{x.element(str(i))} - {centre.element(str(i))}"]
+        for j in range(i):
+            terms.append(f"{root.element(str(_packed(d, i, j)))} * {name}_{j}")
+        lines.append(f"{name}_{i} = ({' - '.join(terms)}) * {root.element(str(_packed(d, i, i)))}")
+    return [*lines, f"{name} = " + " + ".join(f"{name}_{i} * {name}_{i}" for i in range(d))]
 
 
-def _kernel_names(parts: Sequence[KernelPart]) -> dict[str, Any]:
-    """What the source of the kernel calls."""
-    compiled = {f"kernel_{p}": part.compiled.function for p, part in enumerate(parts)}
-    return {**compiled, "squared_distance": squared_distance}
+def _packed(d: int, i: int, j: int) -> int:
+    """Place of an entry of a `packed_root`."""
+    return j * d - j * (j - 1) // 2 + i - j
 
 
-def _kernel_key(parts: Sequence[KernelPart], *others: Compiled) -> str | None:
-    """What is behind the names of a source that computes the kernel, for the disk cache."""
-    key = join_keys([*(part.compiled for part in parts), *others])
-    return None if key is None else f"{key}:{source_key(squared_distance.py_func.__module__)}"
+def _add_log_kernel(parts: Sequence[KernelPart], indent: int) -> str:
+    """Source code that adds log F of ``item`` under ``column`` to ``total``."""
+    lines = []
+    for part in parts:
+        (log_density,) = part.code.expressions
+        lines += part.over_rows([*part.code.lines, f"total += {log_density}"])
+    return _indented(lines, indent)
 
 
-def join_keys(compiled: Iterable[Compiled]) -> str | None:
+def _before(codes: Iterable[Code]) -> str:
+    """Source code of what is done once."""
+    return "\n".join("    " + line for code in codes for line in code.before)
+
+
+def _compile(
+    source: str, name: str, codes: Sequence[Code], signature: Any, *, lean: bool = False
+) -> Any:
+    """Compile source that contains generated code, lean if its scratch needs no memory."""
+    names = {"np": np}
+    for code in codes:
+        names |= code.names
+    lean = lean and all(code.lean for code in codes)
+    return compile_source(source, name, names, signature, join_keys(codes), lean=lean)
+
+
+def join_keys(compiled: Iterable[Compiled | Code]) -> str | None:
     """Key of several graphs, or None where one of them cannot be cached."""
     keys = [c.key for c in compiled]
     return None if None in keys else ":".join(str(key) for key in keys)
 
 
-def compile_kernel(parts: Sequence[KernelPart], columns: Layout, shared: Layout) -> Any:
+def compile_kernel(parts: Sequence[KernelPart]) -> Any:
     """Compile log F of one item under several rows of atoms (KERNEL)."""
+    codes = [part.code for part in parts]
     source = f"""
 def kernel(i, rows, n, items, columns, shared, out):
     item = items[i]
+{_before(codes)}
     for j in range(n):
         column = columns[rows[j]]
         total = 0.0
-{_add_log_kernel(parts, columns, shared, indent=8)}
+{_add_log_kernel(parts, indent=8)}
         out[j] = total
 """
-    return compile_source(source, "kernel", _kernel_names(parts), KERNEL, _kernel_key(parts))
+    return _compile(source, "kernel", codes, KERNEL, lean=True)
 
 
-def _copies(graphs: Sequence[Variable], columns: Layout, values: Layout, indent: int) -> str:
-    """Source code that copies the columns that are atoms as they are from ``value``."""
-    lines = []
-    for graph, leaf in zip(graphs, columns.leaves, strict=True):
-        if graph in values.leaves:
-            lines.append(f"for q in range({prod(leaf.type.shape)}):")
-            lines.append(f"    column[{columns.at(leaf)} + q] = value[{values.at(graph)} + q]")
-    return "\n".join(" " * indent + line for line in lines)
+def compile_kernel_of_items(parts: Sequence[KernelPart]) -> Any:
+    """Compile log F of n items in a row under one row of atoms (KERNEL_OF_ITEMS).
+
+    The loop over items is the inner one, for the compiler to make vector instructions of.
+    """
+    codes = [part.code for part in parts]
+    source = f"""
+def kernel_of_items(first, n, k, items, columns, shared, out):
+    column = columns[k]
+{_before(codes)}
+    for j in range(n):
+        item = items[first + j]
+        total = 0.0
+{_add_log_kernel(parts, indent=8)}
+        out[j] = total
+"""
+    return _compile(source, "kernel_of_items", codes, KERNEL_OF_ITEMS, lean=True)
 
 
-def _computed(
-    graphs: Sequence[Variable], columns: Layout, values: Layout
-) -> tuple[list[Variable], list[TensorVariable]]:
-    """The other columns: their graphs and leaves."""
-    pairs = zip(graphs, columns.leaves, strict=True)
-    rest = [(graph, leaf) for graph, leaf in pairs if graph not in values.leaves]
-    return [graph for graph, _ in rest], [leaf for _, leaf in rest]
+def _places(columns: Layout) -> list[Place]:
+    return [Place("column", offset) for offset in columns.offsets]
 
 
 def compile_derive(
     graphs: Sequence[Variable], columns: Layout, values: Layout, shared: Layout
 ) -> Any:
     """Compile component columns from rows of atoms (DERIVE)."""
-    computed, leaves = _computed(graphs, columns, values)
-    compiled = funcify((*values.leaves, *shared.leaves), computed)
+    rows = {"value": values, "shared": shared}
+    code = write_code("derive_", graphs, rows, _places(columns))
     source = f"""
 def derive(values, first, last, shared, columns):
+{_before([code])}
     for k in range(first, last):
         value = values[k]
         column = columns[k]
-        result = function({compiled.arguments(value=values, shared=shared)})
-{write_values("column", columns, leaves, indent=8)}
-{_copies(graphs, columns, values, indent=8)}
+{_indented(code.lines, 8)}
 """
-    names = {"function": compiled.function, "np": np}
-    return compile_source(source, "derive", names, DERIVE, compiled.key)
+    return _compile(source, "derive", [code], DERIVE)
+
+
+def _indented(lines: Sequence[str], indent: int) -> str:
+    return "\n".join(" " * indent + line for line in lines)
 
 
 def compile_log_posterior(
@@ -299,22 +395,20 @@ def compile_log_posterior(
     shared: Layout,
 ) -> Any:
     """Compile log g0 plus log F of a cluster's items: what atom updates sample (LOG_POSTERIOR)."""
-    computed, leaves = _computed(graphs, columns, values)
-    prior = funcify((*values.leaves, *shared.leaves), [*computed, log_base])
+    rows = {"value": values, "shared": shared}
+    prior = write_code("prior_", [*graphs, log_base], rows, [*_places(columns), None])
+    codes = [prior, *(part.code for part in parts)]
     source = f"""
 def log_posterior(value, members, n, items, shared, scratch):
-    result = prior({prior.arguments(value=values, shared=shared)})
-    total = result[{len(computed)}]
+    column = scratch[0]
+{_before(codes)}
+{_indented(prior.lines, 4)}
+    total = {prior.expressions[0]}
     if not total > -np.inf:
         return -np.inf
-    column = scratch[0]
-{write_values("column", columns, leaves, indent=4)}
-{_copies(graphs, columns, values, indent=4)}
     for j in range(n):
         item = items[members[j]]
-{_add_log_kernel(parts, columns, shared, indent=8)}
+{_add_log_kernel(parts, indent=8)}
     return total if total == total else -np.inf
 """
-    names = {**_kernel_names(parts), "prior": prior.function, "np": np}
-    key = _kernel_key(parts, prior)
-    return compile_source(source, "log_posterior", names, LOG_POSTERIOR, key)
+    return _compile(source, "log_posterior", codes, LOG_POSTERIOR)

@@ -56,6 +56,7 @@ DRAW_POSTERIOR = types.void(types.npy_rng, _ROW, _ROW, _ROW)
 DRAW_ATOMS = types.void(types.npy_rng, _ROW, int64[::1], int64, _MATRIX, _ROW, _ROW, _ROW)
 """``draw_atoms(rng, value, members, n, items, shared, stats, datum)``: one Gibbs scan of a
 component's blocks given its items; `stats` and `datum` are scratch."""
+_COLLECT = types.void(_ROW, int64[::1], int64, _MATRIX, _ROW, _ROW, _ROW)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class LaidOutBlock:
     block : Block
         What was recognised.
     data : list of KernelPart
-        For every kind of row, what the statistics take of it.
+        For every kind of row, what the statistics take of it, written to ``datum``.
     hyper, values : Compiled
         Compiled graphs: hyper of component and shared, or None where `hyper_leaf` holds it;
         values of the draw and shared.
@@ -117,7 +118,7 @@ def _key(blocks: Sequence[LaidOutBlock]) -> str | None:
             family.refresh,
             family.log_predictive,
         )
-        compiled = (*(part.compiled for part in b.data), b.hyper, b.values)
+        compiled = (*(part.code for part in b.data), b.hyper, b.values)
         graphs = [c.key for c in compiled if c is not None]
         if None in graphs:
             return None
@@ -130,8 +131,9 @@ def _names(blocks: Sequence[LaidOutBlock]) -> dict[str, Any]:
     names: dict[str, Any] = {"np": np}
     for j, b in enumerate(blocks):
         family = b.block.family
+        for part in b.data:
+            names |= part.code.names
         names |= {
-            **{f"data_{j}_{p}": part.compiled.function for p, part in enumerate(b.data)},
             f"hyper_{j}": None if b.hyper is None else b.hyper.function,
             f"values_{j}": b.values.function,
             f"update_{j}": family.update,
@@ -142,6 +144,15 @@ def _names(blocks: Sequence[LaidOutBlock]) -> dict[str, Any]:
             f"log_predictive_{j}": family.log_predictive,
         }
     return names
+
+
+def _compile(
+    source: str, name: str, blocks: Sequence[LaidOutBlock], signature: Any, *, hyper: bool = True
+) -> Any:
+    """Compile source, lean if what it takes of the data, and of `hyper`, allocates nothing."""
+    lean = all(part.code.lean for b in blocks for part in b.data)
+    lean = lean and not (hyper and any(b.hyper is not None for b in blocks))
+    return compile_source(source, name, _names(blocks), signature, _key(blocks), lean=lean)
 
 
 def _stats(b: LaidOutBlock, copy: str) -> str:
@@ -158,15 +169,20 @@ def _hyper(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> str:
     return f"hyper_{j}({b.hyper.arguments(value=values, shared=shared)})[0]"
 
 
-def _update(j: int, b: LaidOutBlock, sign: str, indent: int, **given: Layout) -> str:
+def _before(blocks: Sequence[LaidOutBlock]) -> str:
+    """Source code of what the blocks' data need done once."""
+    lines = [line for b in blocks for part in b.data for line in part.code.before]
+    return "\n".join("    " + line for line in lines)
+
+
+def _update(j: int, b: LaidOutBlock, sign: str, indent: int) -> str:
     """Source code that adds or removes the item whose row is ``item``."""
     block = b.block
     lines = []
     for p, part in enumerate(b.data):
         n = len(block.data[p].graphs)
-        change = [f"result = data_{j}_{p}({part.compiled.arguments(row=part.row, **given)})"]
-        change += [f"datum[{q}] = result[{q}]" for q in range(n)]
-        change += [
+        change = [
+            *part.code.lines,
             f"for t in range({n // (block.n_datum * block.copies)}):",
             f"    for c in range({block.copies}):",
             f"        first = (t * {block.copies} + c) * {block.n_datum}",
@@ -197,13 +213,14 @@ def _draw(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> str:
 
 def compile_update(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
     """Compile the statistics' change by one item (UPDATE); blocks must be free of other atoms."""
-    body = "\n".join(_update(j, b, "sign", 4, shared=shared) for j, b in enumerate(blocks))
+    body = "\n".join(_update(j, b, "sign", 4) for j, b in enumerate(blocks))
     source = f"""
 def update(stats, i, sign, items, shared, datum):
     item = items[i]
+{_before(blocks)}
 {body}
 """
-    return compile_source(source, "update", _names(blocks), UPDATE, _key(blocks))
+    return _compile(source, "update", blocks, UPDATE, hyper=False)
 
 
 def _of_copies(j: int, b: LaidOutBlock, call: str, values: Layout, shared: Layout) -> list[str]:
@@ -244,14 +261,14 @@ def compile_refresh(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layo
 def refresh(stats, cache, shared):
 {body}
 """
-    return compile_source(source, "refresh", _names(blocks), REFRESH, _key(blocks))
+    return _compile(source, "refresh", blocks, REFRESH)
 
 
 def compile_shift(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
     """Compile the change of a cluster's statistics and cache by one item (SHIFT)."""
     parts = []
     for j, b in enumerate(blocks):
-        parts.append(_update(j, b, "sign", 4, shared=shared))
+        parts.append(_update(j, b, "sign", 4))
         if b.one_observation and b.block.family.shift is not None:
             call = f"shift_{j}({{}}, {{}}, datum, c * {b.block.n_datum}, sign)"
             lines = _of_copies(j, b, call, values, shared)
@@ -262,9 +279,10 @@ def compile_shift(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout
     source = f"""
 def shift(stats, cache, i, sign, items, shared, datum):
     item = items[i]
+{_before(blocks)}
 {body}
 """
-    return compile_source(source, "shift", _names(blocks), SHIFT, _key(blocks))
+    return _compile(source, "shift", blocks, SHIFT)
 
 
 def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> list[str]:
@@ -274,8 +292,7 @@ def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout)
         (part,), width = b.data, block.family.n_cache(block.d)
         return [
             "row = item",
-            f"result = data_{j}_0({part.compiled.arguments(row=part.row, shared=shared)})",
-            *(f"datum[{q}] = result[{q}]" for q in range(block.n_datum * block.copies)),
+            *part.code.lines,
             "for a in range(n):",
             "    cached = cache[rows[a]]",
             f"    for c in range({block.copies}):",
@@ -288,7 +305,7 @@ def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout)
         "stats = table[-1]",
         "for a in range(n):",
         f"    stats[{b.first}:{end}] = table[rows[a], {b.first}:{end}]",
-        _update(j, b, "1.0", 4, shared=shared),
+        _update(j, b, "1.0", 4),
         f"    out[a] -= cache[rows[a], {b.first_cache}]",
         *(
             "    " + line
@@ -307,11 +324,12 @@ def compile_log_predictive(blocks: Sequence[LaidOutBlock], values: Layout, share
     source = f"""
 def log_predictive(i, rows, n, table, cache, items, shared, datum, out):
     item = items[i]
+{_before(blocks)}
     for a in range(n):
         out[a] = 0.0
 {body}
 """
-    return compile_source(source, "log_predictive", _names(blocks), LOG_PREDICTIVE, _key(blocks))
+    return _compile(source, "log_predictive", blocks, LOG_PREDICTIVE)
 
 
 def compile_log_marginal(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
@@ -327,7 +345,7 @@ def log_marginal(stats, shared):
 {body}
     return total
 """
-    return compile_source(source, "log_marginal", _names(blocks), LOG_MARGINAL, _key(blocks))
+    return _compile(source, "log_marginal", blocks, LOG_MARGINAL)
 
 
 def compile_draw_posterior(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
@@ -342,18 +360,23 @@ def draw_posterior(rng, stats, shared, value):
 
 def compile_draw_atoms(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
     """Compile the draw of all blocks of a component in turn given its items (DRAW_ATOMS)."""
+    names = _names(blocks)
     parts = []
     for j, b in enumerate(blocks):
-        given = {"value": values} if b.block.given else {}
-        update = _update(j, b, "1.0", 8, **given, shared=shared)
-        parts.append(f"""    stats[{b.first}:{b.first + b.block.n_stats}] = 0.0
+        collect = f"""
+def collect(value, members, n, items, shared, stats, datum):
+    stats[{b.first}:{b.first + b.block.n_stats}] = 0.0
+{_before([b])}
     for member in range(n):
         item = items[members[member]]
-{update}
+{_update(j, b, "1.0", 8)}
+"""
+        names[f"collect_{j}"] = _compile(collect, "collect", blocks, _COLLECT, hyper=False)
+        parts.append(f"""    collect_{j}(value, members, n, items, shared, stats, datum)
 {_draw(j, b, values, shared)}""")
     body = "\n".join(parts)
     source = f"""
 def draw_atoms(rng, value, members, n, items, shared, stats, datum):
 {body or "    return"}
 """
-    return compile_source(source, "draw_atoms", _names(blocks), DRAW_ATOMS, _key(blocks))
+    return compile_source(source, "draw_atoms", names, DRAW_ATOMS, _key(blocks))

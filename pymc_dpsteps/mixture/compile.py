@@ -35,6 +35,7 @@ from pymc_dpsteps.mixture.codegen_blocks import LaidOutBlock
 from pymc_dpsteps.mixture.context import compile_context
 from pymc_dpsteps.mixture.cut import Leaves, hoist
 from pymc_dpsteps.mixture.hyperparameters import hyperparameter_graphs
+from pymc_dpsteps.mixture.loops import Place
 from pymc_dpsteps.mixture.pieces import Pieces, as_entry, cut_mixture
 from pymc_dpsteps.mixture.rules import is_constant
 from pymc_dpsteps.mixture.structure import Block, Conjugacy, Mixture
@@ -57,6 +58,7 @@ SIGNATURES: dict[str, Any] = {
     "refresh": codegen_blocks.REFRESH,
     "shift": codegen_blocks.SHIFT,
     "log_predictive": codegen_blocks.LOG_PREDICTIVE,
+    "kernel_of_items": codegen.KERNEL_OF_ITEMS,
 }
 """Signature of every compiled function of a mixture, in the order of their addresses."""
 
@@ -116,6 +118,7 @@ def compile_mixture(
     *,
     hyperparameters: Sequence[TensorVariable] = (),
     statistics: Collection[str] = (),
+    of_items: bool = False,
 ) -> CompiledMixture:
     """Compile kernel, base measure, conjugate blocks and concentration of a mixture.
 
@@ -132,6 +135,8 @@ def compile_mixture(
     statistics : collection of str
         Which of the functions to compile that integrate the atoms out: "update",
         "log_marginal", "draw_posterior", "refresh", "shift", "log_predictive".
+    of_items : bool, default False
+        Whether to compile the kernel of many items under one component as well.
 
     Returns
     -------
@@ -150,19 +155,12 @@ def compile_mixture(
     values = Layout.of(atom_rows)
     items, *rows = [Layout.of(leaves.values()) for leaves in pieces.rows]
     parts = [
-        KernelPart(
-            codegen.funcify(
-                (
-                    *(d.placeholder for d in kernel.distances),
-                    *row.leaves,
-                    *columns.leaves,
-                    *shared.leaves,
-                ),
-                [kernel.graph],
-            ),
-            row,
-            None if j == 0 else items.width + 2 * (j - 1),
+        KernelPart.of_kernel(
+            f"kernel_{j}_",
+            kernel.graph,
             kernel.distances,
+            {"row": row, "column": columns, "shared": shared},
+            None if j == 0 else items.width + 2 * (j - 1),
         )
         for j, (kernel, row) in enumerate(zip(pieces.kernels, [items, *rows], strict=True))
     ]
@@ -171,7 +169,7 @@ def compile_mixture(
     laid_out = _lay_out(pieces, hoisted, items, rows, values, shared)
 
     functions: dict[str, Any] = {
-        "kernel": codegen.compile_kernel(parts, columns, shared),
+        "kernel": codegen.compile_kernel(parts),
         "log_posterior": codegen.compile_log_posterior(
             parts, in_columns, log_base, columns, values, shared
         ),
@@ -187,6 +185,8 @@ def compile_mixture(
         ),
         "draw_atoms": codegen_blocks.compile_draw_atoms(laid_out, values, shared),
     }
+    if of_items:
+        functions["kernel_of_items"] = codegen.compile_kernel_of_items(parts)
     for name in statistics:
         functions[name] = _STATISTICS[name](laid_out, values, shared)
     names, context = compile_context(mixture, pieces, hoisted, entries)
@@ -223,8 +223,8 @@ def _lay_out(
     result = []
     first = first_cache = 0
     leaves = set(hoisted.values())
-    for block, graphs in zip(pieces.blocks, pieces.data, strict=True):
-        given = values.leaves if block.given else ()
+    for j, (block, graphs) in enumerate(zip(pieces.blocks, pieces.data, strict=True)):
+        given = values if block.given else Layout.of(())
         layouts = [items if d.group is None else rows[d.group] for d in block.data]
         in_shared = block.hyper in leaves
         result.append(
@@ -232,11 +232,15 @@ def _lay_out(
                 block=block,
                 data=[
                     KernelPart(
-                        codegen.funcify((*row.leaves, *given, *shared.leaves), d),
-                        row,
+                        codegen.write_code(
+                            f"data_{j}_{p}_",
+                            d,
+                            {"row": row, "value": given, "shared": shared},
+                            [Place("datum", q) for q in range(len(d))],
+                        ),
                         None if of.group is None else items.width + 2 * of.group,
                     )
-                    for d, of, row in zip(graphs, block.data, layouts, strict=True)
+                    for p, (d, of, row) in enumerate(zip(graphs, block.data, layouts, strict=True))
                 ],
                 hyper=None
                 if in_shared

@@ -2,8 +2,8 @@
 
 All that a normal or Student-t density of a vector needs of the data is ``|L⁻¹ (x - m)|²`` with L
 the Cholesky factor of the component's covariance. Where x belongs to the item, and L and m to the
-component or to all, L⁻¹ is computed once per update of the component, and what is left for every
-item is a double loop over packed rows that solves nothing and allocates nothing.
+component or to all, L is computed once per update of the component, and what is left for every
+item is to solve ``L v = x - m`` in packed rows, which divides by nothing and allocates nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.mixture.rules import is_constant
 from pymc_dpsteps.mixture.small_matrices import (
-    InverseLower,
+    PackedRoot,
     core_op,
     is_small,
     solves_lower,
@@ -39,21 +39,21 @@ class Distance:
     ----------
     placeholder : TensorVariable
         Scalar that stands for it in the kernel's graph.
-    root_inverse : TensorVariable
-        L⁻¹ by rows, shape (d (d + 1) / 2,).
+    packed_root : TensorVariable
+        L by columns, its diagonal inverted, shape (d (d + 1) / 2,).
     x, centre : TensorVariable
         x and m, shape (d,).
     """
 
     placeholder: TensorVariable
-    root_inverse: TensorVariable
+    packed_root: TensorVariable
     x: TensorVariable
     centre: TensorVariable
 
     @property
     def graphs(self) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
         """What it is computed from."""
-        return self.root_inverse, self.x, self.centre
+        return self.packed_root, self.x, self.centre
 
 
 def take_distances(
@@ -84,7 +84,7 @@ def take_distances(
         if sides is None or not is_small(root) or _uses(root, items):
             continue
         placeholder = pt.tensor(name="distance", shape=(), dtype="float64")
-        found[x] = Distance(placeholder, InverseLower()(root), *sides)
+        found[x] = Distance(placeholder, PackedRoot()(root), *sides)
     if not found:
         return graph, ()
     (graph,) = clone_replace([graph], {x: d.placeholder for x, d in found.items()})

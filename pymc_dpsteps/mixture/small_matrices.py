@@ -19,7 +19,7 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
-from pytensor.scalar import GT, Log, ScalarType
+from pytensor.scalar import GT, Log, Mul, ScalarType
 from pytensor.scalar import bool as scalar_bool
 from pytensor.scalar import float64 as scalar_float64
 from pytensor.tensor.basic import ExtractDiag
@@ -35,7 +35,15 @@ from pymc_dpsteps import linalg
 from pymc_dpsteps.jit import source_key
 from pymc_dpsteps.mixture.rules import is_constant
 
-__all__ = ["MAX_SIZE", "InverseLower", "core_op", "is_small", "small_matrix_mode", "solves_lower"]
+__all__ = [
+    "MAX_SIZE",
+    "PackedRoot",
+    "SmallMatrixOp",
+    "core_op",
+    "is_small",
+    "small_matrix_mode",
+    "solves_lower",
+]
 
 MAX_SIZE = 32
 
@@ -49,6 +57,8 @@ class SmallMatrixOp(Op):
     __props__ = ()
     gufunc_signature: ClassVar[str]
     output_ndim: ClassVar[int]
+    # The same on vectors that hold the arrays by rows: (d, input, place, ..., output, place).
+    in_rows: ClassVar[Any] = None
 
     @staticmethod
     def compute(*inputs: Any) -> Any:
@@ -75,15 +85,29 @@ class Root(SmallMatrixOp):
 
     gufunc_signature = "(m,m)->(m,m)"
     output_ndim = 2
+    in_rows = linalg.root
 
     @staticmethod
     def compute(a: np.ndarray) -> np.ndarray:
         """Factor the lower triangle."""
-        out = np.zeros(a.shape)
-        for i in range(len(a)):
-            for j in range(i + 1):
-                out[i, j] = a[i, j]
-        linalg.cholesky(out)
+        out = np.empty(a.shape)
+        linalg.root(len(a), np.ascontiguousarray(a).reshape(-1), 0, out.reshape(-1), 0)
+        return out
+
+
+class RootOfInverse(SmallMatrixOp):
+    """Lower Cholesky factor of the inverse of a positive-definite matrix."""
+
+    gufunc_signature = "(m,m)->(m,m)"
+    output_ndim = 2
+    in_rows = linalg.root_of_inverse
+
+    @staticmethod
+    def compute(a: np.ndarray) -> np.ndarray:
+        """Factor the lower triangle."""
+        out = np.empty(a.shape)
+        flat = np.ascontiguousarray(a).reshape(-1)
+        linalg.root_of_inverse(len(a), flat, 0, out.reshape(-1), 0)
         return out
 
 
@@ -101,17 +125,18 @@ class Inverse(SmallMatrixOp):
         return out
 
 
-class InverseLower(SmallMatrixOp):
-    """Inverse of a lower triangular matrix, its lower triangle by rows."""
+class PackedRoot(SmallMatrixOp):
+    """A lower triangular matrix by columns, its diagonal inverted."""
 
     gufunc_signature = "(m,m)->(p)"
     output_ndim = 1
+    in_rows = linalg.packed_root
 
     @staticmethod
     def compute(root: np.ndarray) -> np.ndarray:
-        """Invert the lower triangle."""
+        """Pack the lower triangle."""
         out = np.empty(len(root) * (len(root) + 1) // 2)
-        linalg.inverse_lower(root, out)
+        linalg.packed_root(len(root), np.ascontiguousarray(root).reshape(-1), 0, out, 0)
         return out
 
     def make_node(self, *inputs: Any) -> Apply:
@@ -130,6 +155,7 @@ class SolveLowerVector(SmallMatrixOp):
 
     gufunc_signature = "(m,m),(m)->(m)"
     output_ndim = 1
+    in_rows = linalg.solve_lower_vector
 
     @staticmethod
     def compute(root: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -159,6 +185,7 @@ class TimesLower(SmallMatrixOp):
 
     gufunc_signature = "(m,m),(m)->(m)"
     output_ndim = 1
+    in_rows = linalg.times_lower
 
     @staticmethod
     def compute(root: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -187,27 +214,24 @@ class OfDiagonal(SmallMatrixOp):
 class SumLogDiagonal(OfDiagonal):
     """Sum of the diagonal's logarithms."""
 
+    in_rows = linalg.sum_log_diagonal
+
     @staticmethod
     def compute(a: np.ndarray) -> float:
         """Add up."""
-        total = 0.0
-        for i in range(len(a)):
-            total += np.log(a[i, i])
-        return total
+        return linalg.sum_log_diagonal(len(a), np.ascontiguousarray(a).reshape(-1), 0)
 
 
 class PositiveDiagonal(OfDiagonal):
     """Whether the diagonal is positive; a factor of what has none is not a number."""
 
     output_type = scalar_bool
+    in_rows = linalg.positive_diagonal
 
     @staticmethod
     def compute(a: np.ndarray) -> bool:
         """Look at every entry."""
-        for i in range(len(a)):
-            if not a[i, i] > 0.0:
-                return False
-        return True
+        return linalg.positive_diagonal(len(a), np.ascontiguousarray(a).reshape(-1), 0)
 
 
 @register_funcify_and_cache_key(SmallMatrixOp)
@@ -256,6 +280,25 @@ def _replace_linear_algebra(fgraph: Any, node: Apply) -> list[Variable] | None:
     return [Blockwise(small)(*node.inputs)]
 
 
+@node_rewriter([Blockwise, Root])
+def _replace_roots_of_inverses(fgraph: Any, node: Apply) -> list[Variable] | None:
+    """A root of an inverse, also of a multiple of one, needs no inverse."""
+    if not isinstance(core_op(node.outputs[0]), Root):
+        return None
+    (matrix,) = node.inputs
+    factor: Any = 1.0
+    if matrix.owner is not None and isinstance(matrix.owner.op, Elemwise):
+        if not isinstance(matrix.owner.op.scalar_op, Mul) or len(matrix.owner.inputs) != 2:
+            return None
+        factor, matrix = matrix.owner.inputs
+        if not (is_constant(factor) and np.size(factor.eval()) == 1 and np.all(factor.eval() > 0)):
+            return None
+        factor = np.sqrt(factor.eval())
+    if matrix.owner is None or not isinstance(core_op(matrix), Inverse):
+        return None
+    return [factor * Blockwise(RootOfInverse())(matrix.owner.inputs[0])]
+
+
 @node_rewriter([Sum, All])
 def _replace_reductions_of_diagonals(fgraph: Any, node: Apply) -> list[Variable] | None:
     """``sum(log(diag(L)))`` and ``all(diag(L) > 0)``, as the densities of matrices have them."""
@@ -297,6 +340,7 @@ def small_matrix_mode() -> Mode:
     """PyTensor's numba mode with the operations of this module, after its other rewrites."""
     rewrites: list[Callable[..., Any]] = [
         _replace_linear_algebra,
+        _replace_roots_of_inverses,
         _replace_reductions_of_diagonals,
         _replace_normal_draws,
     ]

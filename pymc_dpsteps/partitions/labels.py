@@ -52,6 +52,9 @@ class Draws:
 def posterior_of(idata: xr.DataTree) -> xr.Dataset:
     """Posterior group of a result, as a dataset.
 
+    Where allocations were kept of some draws only (``keep_allocation="thin"`` of `dps.sample`),
+    these draws, with their allocations.
+
     Raises
     ------
     ValueError
@@ -65,6 +68,9 @@ def posterior_of(idata: xr.DataTree) -> xr.Dataset:
     posterior = idata["posterior"].to_dataset()
     if posterior.sizes.get("chain", 0) * posterior.sizes.get("draw", 0) == 0:
         raise ValueError("The posterior holds no draws.")
+    if "allocation" in idata.children:
+        kept = idata["allocation"].to_dataset()
+        posterior = xr.merge([posterior.sel(draw=kept["draw"]), kept])
     return posterior
 
 
@@ -98,7 +104,10 @@ def find_allocation(posterior: xr.Dataset, allocation: str | None = None) -> xr.
         return posterior[allocation].transpose("chain", "draw", ...)
     found = ", ".join(candidates) or "none"
     wanted = "No allocation is named" if allocation is None else f"{allocation} is not among"
-    raise ValueError(f"{wanted} the integer vectors of the posterior: {found}. Give allocation=.")
+    raise ValueError(
+        f"{wanted} the integer vectors of the posterior: {found}. Give allocation=; "
+        "if it was not kept, sample with keep_allocation='all' or 'thin'."
+    )
 
 
 def read_draws(data: xr.DataTree | xr.DataArray | ArrayLike, allocation: str | None) -> Draws:

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from pymc_dpsteps.jit import njit_nogil
+from pymc_dpsteps.jit import njit
 from pymc_dpsteps.partitions.labels import read_draws, read_partition
 
 __all__ = [
@@ -52,7 +52,7 @@ def potential(loss: int, largest: int) -> NDArray[np.float64]:
     return n * np.log2(np.maximum(n, 1.0)) if loss in (VI, NVI) else n**2
 
 
-@njit_nogil
+@njit
 def loss_of_sums(loss: int, n_items: int, a: float, b: float, joint: float) -> float:
     """Loss as a function of the sums A, B and J of the module's docstring."""
     n = float(n_items)
@@ -70,7 +70,7 @@ def loss_of_sums(loss: int, n_items: int, a: float, b: float, joint: float) -> f
     return 0.5 * apart / (0.5 * (a + b) - a * b / (n * (n - 1.0)))
 
 
-@njit_nogil
+@njit
 def _losses_to(
     loss: int,
     table: NDArray[np.float64],

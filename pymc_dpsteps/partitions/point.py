@@ -13,7 +13,7 @@ from pymc_dpsteps.partitions.labels import by_size, number_by_first, read_draws
 from pymc_dpsteps.partitions.losses import Loss, loss_code, losses_to
 from pymc_dpsteps.partitions.search import prepare, search
 from pymc_dpsteps.partitions.similarity import similarity
-from pymc_dpsteps.partitions.threads import in_threads
+from pymc_dpsteps.threads import in_threads
 
 __all__ = ["point_partition"]
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_dpsteps.jit import njit_nogil
+from pymc_dpsteps.jit import njit
 from pymc_dpsteps.partitions.losses import BINDER, VI, loss_of_sums, potential
 
 __all__ = ["Problem", "prepare", "search"]
@@ -94,7 +94,7 @@ def prepare(loss: int, rows: NDArray[np.int32], max_clusters: int) -> Problem:
     return Problem(loss, max_clusters, cells, first_cell, draw_sums, table, gain)
 
 
-@njit_nogil
+@njit
 def search(
     problem: Problem, start: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], float]:
@@ -135,7 +135,7 @@ def search(
     return state.labels, expected
 
 
-@njit_nogil
+@njit
 def _empty(problem: Problem, n_columns: int) -> State:
     n_items, n_draws = problem.cells.shape
     shape = (problem.first_cell[-1], n_columns)
@@ -149,7 +149,7 @@ def _empty(problem: Problem, n_columns: int) -> State:
     )
 
 
-@njit_nogil
+@njit
 def _resized(problem: Problem, state: State, n_columns: int) -> State:
     """Copy of a state with some number of columns, enough for its clusters."""
     new = _empty(problem, n_columns)
@@ -167,7 +167,7 @@ def _resized(problem: Problem, state: State, n_columns: int) -> State:
     return new
 
 
-@njit_nogil
+@njit
 def _add(problem: Problem, state: State, i: int, c: int) -> None:
     """Allocate an item that is not allocated to a cluster or to the first empty column."""
     cells, gain = problem.cells[i], problem.gain
@@ -181,7 +181,7 @@ def _add(problem: Problem, state: State, i: int, c: int) -> None:
     state.n_clusters[0] = max(state.n_clusters[0], c + 1)
 
 
-@njit_nogil
+@njit
 def _remove(problem: Problem, state: State, i: int) -> None:
     """Take an item out of its cluster; if that is empty now, the last one takes its column."""
     cells, gain, c = problem.cells[i], problem.gain, state.labels[i]
@@ -206,7 +206,7 @@ def _remove(problem: Problem, state: State, i: int) -> None:
                 state.labels[j] = c
 
 
-@njit_nogil
+@njit
 def _best_columns(problem: Problem, state: State, items: NDArray[np.int64]) -> NDArray[np.int64]:
     """Cluster, or first empty column, in which each item costs least; its own where that ties.
 
@@ -226,7 +226,7 @@ def _best_columns(problem: Problem, state: State, items: NDArray[np.int64]) -> N
     return best
 
 
-@njit_nogil
+@njit
 def _add_linear_costs(
     problem: Problem, state: State, items: NDArray[np.int64], costs: NDArray[np.float64]
 ) -> None:
@@ -250,7 +250,7 @@ def _add_linear_costs(
             costs[j, c] = gain[state.sizes[c] - (c == own)] - 2.0 * total / n_draws
 
 
-@njit_nogil
+@njit
 def _add_costs(
     problem: Problem, state: State, items: NDArray[np.int64], costs: NDArray[np.float64]
 ) -> None:
@@ -275,7 +275,7 @@ def _add_costs(
                     costs[j, c] += loss
 
 
-@njit_nogil
+@njit
 def _relocate(problem: Problem, state: State, item: NDArray[np.int64]) -> tuple[State, bool]:
     """Put one item where it costs least; whether it is elsewhere now."""
     i, n_columns = item[0], state.counts.shape[1]
@@ -293,7 +293,7 @@ def _relocate(problem: Problem, state: State, item: NDArray[np.int64]) -> tuple[
     return state, True
 
 
-@njit_nogil
+@njit
 def _sweeten(
     problem: Problem, state: State, order: NDArray[np.int64], rng: np.random.Generator
 ) -> State:
@@ -318,7 +318,7 @@ def _sweeten(
     return state
 
 
-@njit_nogil
+@njit
 def _members(state: State, c: int) -> NDArray[np.int64]:
     """Items of a cluster."""
     members = np.empty(state.sizes[c], dtype=np.int64)
@@ -330,7 +330,7 @@ def _members(state: State, c: int) -> NDArray[np.int64]:
     return members
 
 
-@njit_nogil
+@njit
 def _shuffle(rng: np.random.Generator, items: NDArray[np.int64]) -> None:
     """Put items in a random order; numba's own takes seconds to compile."""
     for i in range(len(items) - 1, 0, -1):
@@ -338,7 +338,7 @@ def _shuffle(rng: np.random.Generator, items: NDArray[np.int64]) -> None:
         items[i], items[j] = items[j], items[i]
 
 
-@njit_nogil
+@njit
 def _zealous(problem: Problem, state: State, rng: np.random.Generator) -> State:
     """Copy of a state in which the items of one cluster have been allocated anew."""
     other = _resized(problem, state, state.counts.shape[1])
@@ -352,7 +352,7 @@ def _zealous(problem: Problem, state: State, rng: np.random.Generator) -> State:
     return other
 
 
-@njit_nogil
+@njit
 def _expected(problem: Problem, state: State) -> float:
     """Mean loss over the draws, from the counts: the sums J carry rounding."""
     n_items, n_draws = problem.cells.shape

@@ -49,7 +49,10 @@ def n_clusters(
     """
     from matplotlib.ticker import MaxNLocator
 
-    found = partitions.n_clusters(find_allocation(posterior_of(idata), allocation))
+    if allocation is None and "n_clusters" in idata.children.get("partition", {}):
+        found = idata["partition"]["n_clusters"].transpose("chain", "draw").values
+    else:
+        found = partitions.n_clusters(find_allocation(posterior_of(idata), allocation))
     first, last = int(found.min()), int(found.max())
     k = np.arange(first, last + 1)
     counts = np.array([np.bincount(row - first, minlength=len(k)) for row in found])

@@ -7,47 +7,78 @@ are independent: P(z_i = k) is proportional to w_k F(y_i | atoms of k).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from pymc_dpsteps.exponential import exp_negative
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.base import MixtureStep
+from pymc_dpsteps.steps.many_items import over_items, update_rest_in_threads
 from pymc_dpsteps.steps.occupancy import recount
-from pymc_dpsteps.steps.state import State, kernel_of, weights_of
-from pymc_dpsteps.steps.updates import pick, prepare, update_rest
+from pymc_dpsteps.steps.state import State, chain_at, kernel_of_items, weights_of_point
+from pymc_dpsteps.steps.updates import prepare, update_rest
 
 __all__ = ["BlockedGibbs"]
+
+# Densities kept at a time, 64 KiB of them, and the least number of items they are of.
+_TILE, _LEAST_ITEMS = 8192, 16
+
+
+@njit
+def assign(uniforms: np.ndarray, first: int, last: int, state: State) -> None:
+    """Reassign items first, ..., last - 1 given weights and atoms, by a uniform number each.
+
+    A tile of items at a time, so small that its densities under all components stay in cache, and
+    items innermost, so that the loops become vector instructions.
+    """
+    n_slots = len(state.counts)
+    kernel = kernel_of_items(state)
+    size = max(_TILE // n_slots, _LEAST_ITEMS)
+    density = np.empty((n_slots, size))  # first logarithms, then cumulated
+    largest, total, slot = np.empty(size), np.empty(size), np.empty(size)
+    log_weights = np.log(state.weights)
+    for start in range(first, last, size):
+        n = min(size, last - start)
+        largest[:] = -np.inf
+        total[:] = 0.0
+        slot[:] = 0.0
+        for k in range(n_slots):
+            row = density[k]
+            kernel(start, n, k, state.items, state.columns, state.shared, row)
+            for j in range(n):
+                row[j] += log_weights[k]
+                largest[j] = row[j] if row[j] > largest[j] else largest[j]
+        for k in range(n_slots):
+            row = density[k]
+            for j in range(n):
+                total[j] += exp_negative(row[j] - largest[j])
+                row[j] = total[j]
+        for j in range(n):
+            if not total[j] > 0.0:  # no component can explain the item, as only at a start
+                density[:, j] = np.cumsum(state.weights)
+                total[j] = density[-1, j]
+        for k in range(n_slots - 1):
+            row = density[k]
+            for j in range(n):
+                slot[j] += 1.0 if row[j] <= uniforms[start + j] * total[j] else 0.0
+        for j in range(n):
+            state.z[start + j] = int(slot[j])
 
 
 @njit
 def blocked_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign all items given weights and atoms; returns clusters opened and closed."""
-    n_slots = len(state.counts)
-    weights_of(state)(state.weight_value, state.shared, state.weights)
-    kernel = kernel_of(state)
-    for k in range(n_slots):
-        state.candidates[k] = k
-    for i in range(len(state.z)):
-        kernel(
-            i,
-            state.candidates,
-            n_slots,
-            state.items,
-            state.columns,
-            state.shared,
-            state.log_density,
-        )
-        state.z[i] = pick(rng, state.log_density, state.weights, n_slots)
+    weights_of_point(state)
+    assign(rng.random(len(state.z)), 0, len(state.z), state)
     return recount(state)
 
 
 @njit
-def blocked_step(
-    rng: np.random.Generator, state: State, swap: bool, slice_atoms: bool, weights: int
-) -> tuple[int, int, int]:
+def blocked_step(chain: int, swap: bool, slice_atoms: bool, weights: int) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = blocked_sweep(rng, state)
     return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
@@ -80,6 +111,7 @@ class BlockedGibbs(MixtureStep):
     """
 
     name = "blocked_gibbs"
+    uses_kernel_of_items: ClassVar[bool] = True
 
     def __init__(self, vars: Any = None, **kwargs: Any) -> None:
         super().__init__(vars, **kwargs)
@@ -96,5 +128,13 @@ class BlockedGibbs(MixtureStep):
         return self._mixture.n_components
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = blocked_step(self.rng, self._state, *rest)
-        return births, deaths, evaluations
+        state, rng = self._state, self.rng
+        if len(state.z) < self.threads_from:
+            births, deaths, evaluations = blocked_step(self._chain, *rest)
+            return births, deaths, evaluations
+        prepare(state)
+        weights_of_point(state)
+        uniforms = rng.random(len(state.z))
+        over_items(lambda first, last: assign(uniforms, first, last, state), state, self.threads)
+        births, deaths = recount(state)
+        return births, deaths, update_rest_in_threads(rng, state, *rest, self.threads)

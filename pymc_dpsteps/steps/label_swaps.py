@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.steps.occupancy import list_active
 from pymc_dpsteps.steps.state import State, log_swap_of
 
 __all__ = ["swap_labels"]
 
 
-@njit
+@njit_lean
 def swap_rows(state: State, j: int, l: int) -> None:
     """Exchange the atoms of two rows."""
     for q in range(state.values.shape[1]):

@@ -9,19 +9,48 @@ as much as the rest.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from pymc_dpsteps.jit import njit, njit_inline
+from pymc_dpsteps.jit import njit_inline, njit_lean
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.base import MixtureStep
 from pymc_dpsteps.steps.occupancy import occupy
 from pymc_dpsteps.steps.state import State, choose_slot_of
 from pymc_dpsteps.steps.updates import copy_row
+from pymc_dpsteps.urns.crp import weigh as crp_weigh
 
-__all__ = ["MarginalStep", "accept", "open_cluster", "pick_by_prior"]
+__all__ = ["MarginalStep", "accept", "open_cluster", "pick_by_prior", "weigh"]
+
+_POOL = 256  # a call costs as much as several draws, and every item needs new ones
 
 
-@njit
+@njit_inline
+def weigh(
+    crp: bool,
+    predictive: Any,
+    counts: np.ndarray,
+    active: np.ndarray,
+    n_active: int,
+    parameters: np.ndarray,
+    weights: np.ndarray,
+    prior: np.ndarray,
+) -> float:
+    """Write the weights of occupied slots, one after the other; return that of a new cluster.
+
+    The rule of the Chinese restaurant process is compiled into the sweep. To call an urn by its
+    address costs 90 ns more, a third of what an item costs.
+    """
+    if crp:
+        return crp_weigh(counts, active, n_active, parameters, prior)
+    new_weight = predictive(counts, active, n_active, parameters, weights)
+    for j in range(n_active):
+        prior[j] = weights[active[j]]
+    return new_weight
+
+
+@njit_lean
 def open_cluster(rng: np.random.Generator, state: State, row: int) -> int:
     """Open a cluster with the atoms of `row` for an item that is out; returns its slot.
 
@@ -37,7 +66,7 @@ def open_cluster(rng: np.random.Generator, state: State, row: int) -> int:
     return slot
 
 
-@njit
+@njit_lean
 def pick_by_prior(rng: np.random.Generator, prior: np.ndarray, n: int) -> int:
     """Index j < n with probability proportional to prior[j]."""
     threshold = rng.random() * prior[:n].sum()
@@ -69,10 +98,10 @@ class MarginalStep(MixtureStep):
                 "weight taking the rest. Use dps.BlockedGibbs(), which samples given the weights."
             )
 
-    def _draws_per_item(self) -> int:
-        """Largest number of draws from G0 that the update of one item may need."""
-        return 1
+    def _draws_at_once(self) -> int:
+        """Least number of draws from G0 to make at a time."""
+        return _POOL
 
     def _pool_size(self) -> int:
         n_components = self._mixture.n_components
-        return -(-self._draws_per_item() // n_components) * n_components
+        return -(-self._draws_at_once() // n_components) * n_components

@@ -23,23 +23,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.mixture.structure import MixtureError
-from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster
+from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster, weigh
 from pymc_dpsteps.steps.occupancy import vacate
-from pymc_dpsteps.steps.state import State, kernel_of, predictive_of
+from pymc_dpsteps.steps.state import State, chain_at, is_crp, kernel_of, predictive_of
 from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest
 from pymc_dpsteps.urns import urn_for
 
 __all__ = ["Neal4"]
 
 
-@njit
+@njit_lean
 def neal4_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
     z, counts, active, weights = state.z, state.counts, state.active, state.weights
     candidates, prior, log_density = state.candidates, state.prior, state.log_density
     kernel, predictive = kernel_of(state), predictive_of(state)
+    crp, parameters = is_crp(state), state.parameters
     n_slots, pool_end = len(counts), len(state.values)
     next_row = pool_end
     births = deaths = 0
@@ -52,9 +53,9 @@ def neal4_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
         if alone:
             vacate(state, own)
         n_active = state.n_active[0]
-        new_weight = predictive(counts, active, n_active, state.parameters, weights)
+        new_weight = weigh(crp, predictive, counts, active, n_active, parameters, weights, prior)
         for j in range(n_active):
-            candidates[j], prior[j] = active[j], weights[active[j]]
+            candidates[j] = active[j]
         n = n_active
         if new_weight > 0.0:
             if alone:
@@ -81,10 +82,9 @@ def neal4_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
 
 
 @njit
-def neal4_step(
-    rng: np.random.Generator, state: State, swap: bool, slice_atoms: bool, weights: int
-) -> tuple[int, int, int]:
+def neal4_step(chain: int, swap: bool, slice_atoms: bool, weights: int) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = neal4_sweep(rng, state)
     return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
@@ -128,5 +128,5 @@ class Neal4(MarginalStep):
             )
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = neal4_step(self.rng, self._state, *rest)
+        births, deaths, evaluations = neal4_step(self._chain, *rest)
         return births, deaths, evaluations

@@ -15,22 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.steps.arguments import positive_integer
 from pymc_dpsteps.steps.marginal import (
     MarginalStep,
     accept,
     open_cluster,
     pick_by_prior,
+    weigh,
 )
 from pymc_dpsteps.steps.occupancy import vacate
-from pymc_dpsteps.steps.state import State, kernel_of, predictive_of
+from pymc_dpsteps.steps.state import State, chain_at, is_crp, kernel_of, predictive_of
 from pymc_dpsteps.steps.updates import fill_pool, prepare, update_rest
 
 __all__ = ["Neal5"]
 
 
-@njit
+@njit_lean
 def neal5_sweep(rng: np.random.Generator, state: State, R: int) -> tuple[int, int]:
     """Update every item R times; returns the numbers of clusters opened and closed.
 
@@ -40,6 +41,7 @@ def neal5_sweep(rng: np.random.Generator, state: State, R: int) -> tuple[int, in
     z, counts, active, weights = state.z, state.counts, state.active, state.weights
     candidates, prior, log_density = state.candidates, state.prior, state.log_density
     kernel, predictive = kernel_of(state), predictive_of(state)
+    crp, parameters = is_crp(state), state.parameters
     n_slots, pool_end = len(counts), len(state.values)
     next_row = pool_end
     births = deaths = 0
@@ -50,9 +52,9 @@ def neal5_sweep(rng: np.random.Generator, state: State, R: int) -> tuple[int, in
         if alone:
             vacate(state, own)
         n_active = state.n_active[0]
-        new_weight = predictive(counts, active, n_active, state.parameters, weights)
+        new_weight = weigh(crp, predictive, counts, active, n_active, parameters, weights, prior)
         for j in range(n_active):
-            candidates[j], prior[j] = active[j], weights[active[j]]
+            candidates[j] = active[j]
         prior[n_active] = new_weight
         n = n_active + (new_weight > 0.0)
         if next_row + R > pool_end:
@@ -85,9 +87,10 @@ def neal5_sweep(rng: np.random.Generator, state: State, R: int) -> tuple[int, in
 
 @njit
 def neal5_step(
-    rng: np.random.Generator, state: State, R: int, swap: bool, slice_atoms: bool, weights: int
+    chain: int, R: int, swap: bool, slice_atoms: bool, weights: int
 ) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = neal5_sweep(rng, state, R)
     return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
@@ -123,9 +126,9 @@ class Neal5(MarginalStep):
         self.R = positive_integer(self, "R is the number of updates of each item", R)
         super().__init__(vars, **kwargs)
 
-    def _draws_per_item(self) -> int:
-        return self.R
+    def _draws_at_once(self) -> int:
+        return max(self.R, super()._draws_at_once())
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = neal5_step(self.rng, self._state, self.R, *rest)
+        births, deaths, evaluations = neal5_step(self._chain, self.R, *rest)
         return births, deaths, evaluations

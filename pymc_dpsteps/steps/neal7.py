@@ -21,21 +21,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.steps.marginal import (
     MarginalStep,
     accept,
     open_cluster,
     pick_by_prior,
+    weigh,
 )
 from pymc_dpsteps.steps.occupancy import vacate
-from pymc_dpsteps.steps.state import State, kernel_of, predictive_of
+from pymc_dpsteps.steps.state import State, chain_at, is_crp, kernel_of, predictive_of
 from pymc_dpsteps.steps.updates import fill_pool, pick, prepare, update_rest
 
 __all__ = ["Neal7"]
 
 
-@njit
+@njit_lean
 def open_or_close(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """First pass: every item proposes to open a cluster, or to close its own.
 
@@ -44,6 +45,7 @@ def open_or_close(rng: np.random.Generator, state: State) -> tuple[int, int]:
     z, counts, active, weights = state.z, state.counts, state.active, state.weights
     candidates, prior, log_density = state.candidates, state.prior, state.log_density
     kernel, predictive = kernel_of(state), predictive_of(state)
+    crp, parameters = is_crp(state), state.parameters
     n_slots, pool_end = len(counts), len(state.values)
     next_row = pool_end
     births = deaths = 0
@@ -54,9 +56,9 @@ def open_or_close(rng: np.random.Generator, state: State) -> tuple[int, int]:
         if alone:
             vacate(state, own)
         n_active = state.n_active[0]
-        new_weight = predictive(counts, active, n_active, state.parameters, weights)
+        new_weight = weigh(crp, predictive, counts, active, n_active, parameters, weights, prior)
         for j in range(n_active):
-            candidates[j], prior[j] = active[j], weights[active[j]]
+            candidates[j] = active[j]
         old_weight = prior[:n_active].sum()
         proposed, log_odds = own, 0.0  # no proposal: nobody to join, or no slot left to open
         if alone and n_active > 0:
@@ -85,30 +87,28 @@ def open_or_close(rng: np.random.Generator, state: State) -> tuple[int, int]:
     return births, deaths
 
 
-@njit
+@njit_lean
 def move_among_existing(rng: np.random.Generator, state: State) -> None:
     """Second pass: Gibbs sampling of every item that is not alone, among existing clusters."""
     z, counts, active, weights = state.z, state.counts, state.active, state.weights
     prior, log_density = state.prior, state.log_density
     kernel, predictive = kernel_of(state), predictive_of(state)
+    crp, parameters = is_crp(state), state.parameters
     n_active = state.n_active[0]
     for i in range(len(z)):
         if counts[z[i]] == 1:
             continue
         counts[z[i]] -= 1
-        predictive(counts, active, n_active, state.parameters, weights)
-        for j in range(n_active):
-            prior[j] = weights[active[j]]
+        weigh(crp, predictive, counts, active, n_active, parameters, weights, prior)
         kernel(i, active, n_active, state.items, state.columns, state.shared, log_density)
         z[i] = active[pick(rng, log_density, prior, n_active)]
         counts[z[i]] += 1
 
 
 @njit
-def neal7_step(
-    rng: np.random.Generator, state: State, swap: bool, slice_atoms: bool, weights: int
-) -> tuple[int, int, int]:
+def neal7_step(chain: int, swap: bool, slice_atoms: bool, weights: int) -> tuple[int, int, int]:
     """One iteration: both passes, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = open_or_close(rng, state)
     move_among_existing(rng, state)
@@ -140,5 +140,5 @@ class Neal7(MarginalStep):
     name = "neal7"
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = neal7_step(self.rng, self._state, *rest)
+        births, deaths, evaluations = neal7_step(self._chain, *rest)
         return births, deaths, evaluations

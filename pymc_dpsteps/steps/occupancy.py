@@ -1,12 +1,12 @@
 """Bookkeeping of the occupied slots."""
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.steps.state import State
 
 __all__ = ["count", "list_active", "occupy", "recount", "vacate"]
 
 
-@njit
+@njit_lean
 def occupy(state: State, k: int) -> None:
     """Mark the empty slot k as occupied."""
     state.active[state.n_active[0]] = k
@@ -14,7 +14,7 @@ def occupy(state: State, k: int) -> None:
     state.n_active[0] += 1
 
 
-@njit
+@njit_lean
 def vacate(state: State, k: int) -> None:
     """Mark slot k as empty."""
     last = state.active[state.n_active[0] - 1]
@@ -23,7 +23,7 @@ def vacate(state: State, k: int) -> None:
     state.n_active[0] -= 1
 
 
-@njit
+@njit_lean
 def list_active(state: State) -> None:
     """Recompute the list of occupied slots from the counts."""
     state.n_active[0] = 0
@@ -32,7 +32,7 @@ def list_active(state: State) -> None:
             occupy(state, k)
 
 
-@njit
+@njit_lean
 def count(state: State) -> None:
     """Recompute counts and the list of occupied slots from the allocation."""
     state.counts[:] = 0

@@ -27,24 +27,26 @@ from __future__ import annotations
 
 from math import exp, gamma, log
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pytensor.graph.traversal import ancestors
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.base import MixtureStep
+from pymc_dpsteps.steps.many_items import over_items, update_rest_in_threads
 from pymc_dpsteps.steps.occupancy import occupy, recount, vacate
 from pymc_dpsteps.steps.state import (
     State,
+    chain_at,
     choose_slot_of,
     derive_of,
     draw_base_of,
     kernel_of,
-    weights_of,
+    weights_of_point,
 )
-from pymc_dpsteps.steps.updates import pick, prepare, update_rest
+from pymc_dpsteps.steps.updates import pick_at, prepare, update_rest
 
 __all__ = ["SliceGibbs"]
 
@@ -53,35 +55,55 @@ _LARGEST_DISCOUNT = 0.5
 
 
 @njit
-def weights_sweep(rng: np.random.Generator, state: State, kappa: float) -> tuple[int, int]:
-    """Reassign all items given explicit weights; `kappa` = 0 stands for xi = w.
+def order_components(state: State, kappa: float, xi: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """Slots in decreasing order of xi, where those above a slice are the first few.
 
-    Returns the numbers of clusters opened and closed.
+    `kappa` = 0 stands for xi = w. Fills `xi` by slot, and `ratio`, w / xi, in that order.
     """
-    z, weights, order, ratio = state.z, state.weights, state.candidates, state.prior
-    n_slots = len(weights)
-    weights_of(state)(state.weight_value, state.shared, weights)
-    kernel = kernel_of(state)
-    xi = weights.copy()
-    if kappa > 0.0:
-        for k in range(n_slots):
-            xi[k] = max((1.0 - kappa) * kappa**k, _SMALLEST)
-    # In decreasing order of xi the components above a slice are the first few.
-    order[:n_slots] = np.argsort(-xi)
+    n_slots = len(xi)
+    weights_of_point(state)
+    for k in range(n_slots):
+        xi[k] = max((1.0 - kappa) * kappa**k, _SMALLEST) if kappa > 0.0 else state.weights[k]
+    order = np.argsort(-xi)
     for j in range(n_slots):
         k = order[j]
-        ratio[j] = weights[k] / xi[k] if weights[k] > 0.0 else 0.0
-    for i in range(len(z)):
-        u = (1.0 - rng.random()) * xi[z[i]]
-        n = 1
-        while n < n_slots and xi[order[n]] >= u:
-            n += 1
-        kernel(i, order, n, state.items, state.columns, state.shared, state.log_density)
-        z[i] = order[pick(rng, state.log_density, ratio, n)]
-    return recount(state)
+        ratio[j] = state.weights[k] / xi[k] if state.weights[k] > 0.0 else 0.0
+    return order
 
 
 @njit
+def assign_by_weights(
+    uniforms: np.ndarray,
+    first: int,
+    last: int,
+    order: np.ndarray,
+    xi: np.ndarray,
+    ratio: np.ndarray,
+    state: State,
+) -> None:
+    """Reassign items first, ..., last - 1 given explicit weights, by two uniform numbers each."""
+    n_slots = len(order)
+    kernel, log_density = kernel_of(state), np.empty(n_slots)
+    for i in range(first, last):
+        u = (1.0 - uniforms[0, i]) * xi[state.z[i]]
+        n = 1
+        while n < n_slots and xi[order[n]] >= u:
+            n += 1
+        kernel(i, order, n, state.items, state.columns, state.shared, log_density)
+        state.z[i] = order[pick_at(uniforms[1, i], log_density, ratio, n)]
+
+
+@njit
+def weights_sweep(rng: np.random.Generator, state: State, kappa: float) -> tuple[int, int]:
+    """Reassign all items given explicit weights; returns clusters opened and closed."""
+    n_items, n_slots = len(state.z), len(state.counts)
+    xi, ratio = np.empty(n_slots), np.empty(n_slots)
+    order = order_components(state, kappa, xi, ratio)
+    assign_by_weights(rng.random((2, n_items)), 0, n_items, order, xi, ratio, state)
+    return recount(state)
+
+
+@njit_lean
 def next_jump(
     rng: np.random.Generator, arrival: float, intensity: float, discount: float
 ) -> tuple[float, float]:
@@ -122,76 +144,122 @@ def draw_clusters(
     return a * discount / gamma(1.0 - discount)
 
 
-@njit
-def process_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
-    """Reassign all items given the process, whose further atoms are rows K, K + 1, … .
+class Process(NamedTuple):
+    """The process down to its smallest slice: what is given when items are reassigned.
 
-    Returns the numbers of clusters opened and closed.
+    Attributes
+    ----------
+    atoms : (A,) int64
+        Rows of the atoms: occupied slots, then the further atoms K, K + 1, ... .
+    jumps : (R,) float64
+        Jump of every row.
+    sizes : (R,) int64
+        Items of every row.
+    values, columns : (R, Q) and (R, C) float64
+        Rows of the state, and as many more as the further atoms need.
     """
-    z, n_slots = state.z, len(state.counts)
-    kernel, draw_base, derive = kernel_of(state), draw_base_of(state), derive_of(state)
+
+    atoms: np.ndarray
+    jumps: np.ndarray
+    sizes: np.ndarray
+    values: np.ndarray
+    columns: np.ndarray
+
+
+@njit
+def reveal(rng: np.random.Generator, state: State, uniforms: np.ndarray) -> Process:
+    """Jumps and atoms of the process above the lowest slice; `uniforms` become the slices."""
+    n_slots = len(state.counts)
+    draw_base, derive = draw_base_of(state), derive_of(state)
     discount = state.parameters[0, 1]
     values, columns = state.values, state.columns
-    candidates, log_density = state.candidates, state.log_density
-    equal = np.ones(len(candidates))  # above its slice a component's weight no longer matters
-    n_clusters = n_occupied = state.n_active[0]
-    atoms = np.zeros(len(values), dtype=np.int64)  # rows: occupied slots, then further atoms
-    atoms[:n_clusters] = state.active[:n_clusters]
+    n_atoms = state.n_active[0]
+    atoms = np.zeros(len(values), dtype=np.int64)
+    atoms[:n_atoms] = state.active[:n_atoms]
     jumps, sizes = np.zeros(len(values)), np.zeros(len(values), dtype=np.int64)
     intensity = draw_clusters(rng, state, jumps, sizes)
+    lowest = np.inf
+    for i in range(len(state.z)):
+        uniforms[i] = (1.0 - uniforms[i]) * jumps[state.z[i]]
+        lowest = min(lowest, uniforms[i])
     pending, arrival = next_jump(rng, 0.0, intensity, discount)
-    n_atoms, end, drawn = n_clusters, n_slots, n_slots
+    end = drawn = n_slots
+    while pending >= lowest:
+        if end == drawn:
+            if drawn + n_slots > len(values):
+                values = np.concatenate((values, np.empty_like(values)))
+                columns = np.concatenate((columns, np.empty_like(columns)))
+                jumps = np.concatenate((jumps, np.zeros_like(jumps)))
+                sizes = np.concatenate((sizes, np.zeros_like(sizes)))
+                atoms = np.concatenate((atoms, np.zeros_like(atoms)))
+            draw_base(rng, state.shared, values, drawn)
+            derive(values, drawn, drawn + n_slots, state.shared, columns)
+            drawn += n_slots
+        atoms[n_atoms] = end
+        jumps[end] = pending
+        n_atoms += 1
+        end += 1
+        pending, arrival = next_jump(rng, arrival, intensity, discount)
+    return Process(atoms[:n_atoms], jumps, sizes, values, columns)
 
-    for i in range(len(z)):
-        u = (1.0 - rng.random()) * jumps[z[i]]
-        while pending >= u:
-            if drawn == end:
-                if drawn + n_slots > len(values):
-                    values = np.concatenate((values, np.empty_like(values)))
-                    columns = np.concatenate((columns, np.empty_like(columns)))
-                    jumps = np.concatenate((jumps, np.zeros_like(jumps)))
-                    sizes = np.concatenate((sizes, np.zeros_like(sizes)))
-                    atoms = np.concatenate((atoms, np.zeros_like(atoms)))
-                    candidates = np.zeros_like(atoms)
-                    log_density, equal = np.zeros_like(jumps), np.ones_like(jumps)
-                draw_base(rng, state.shared, values, drawn)
-                derive(values, drawn, drawn + n_slots, state.shared, columns)
-                drawn += n_slots
-            atoms[n_atoms] = end
-            jumps[end] = pending
-            n_atoms += 1
-            end += 1
-            pending, arrival = next_jump(rng, arrival, intensity, discount)
+
+@njit
+def assign_by_process(
+    slices: np.ndarray,
+    uniforms: np.ndarray,
+    first: int,
+    last: int,
+    process: Process,
+    sizes: np.ndarray,
+    most: int,
+    state: State,
+) -> None:
+    """Reassign items first, ..., last - 1 given the process, among at most `most` clusters.
+
+    Keeps `sizes` up to date.
+    """
+    z, atoms, jumps = state.z, process.atoms, process.jumps
+    kernel = kernel_of(state)
+    candidates, log_density = np.empty_like(atoms), np.empty(len(atoms))
+    equal = np.ones(len(atoms))  # above its slice a component's weight no longer matters
+    n_occupied = 0
+    for row in atoms:
+        n_occupied += sizes[row] > 0
+    for i in range(first, last):
         sizes[z[i]] -= 1
         n_occupied -= sizes[z[i]] == 0
         n = 0
-        for j in range(n_atoms):
-            row = atoms[j]
-            if jumps[row] >= u and (sizes[row] > 0 or n_occupied < n_slots):
+        for row in atoms:
+            if jumps[row] >= slices[i] and (sizes[row] > 0 or n_occupied < most):
                 candidates[n] = row
                 n += 1
-        kernel(i, candidates, n, state.items, columns, state.shared, log_density)
-        row = candidates[pick(rng, log_density, equal, n)]
+        kernel(i, candidates, n, state.items, process.columns, state.shared, log_density)
+        row = candidates[pick_at(uniforms[i], log_density, equal, n)]
         z[i] = row
         n_occupied += sizes[row] == 0
         sizes[row] += 1
-    return settle(rng, state, atoms[:n_atoms], sizes, values, columns)
 
 
 @njit
-def settle(
-    rng: np.random.Generator,
-    state: State,
-    atoms: np.ndarray,
-    sizes: np.ndarray,
-    values: np.ndarray,
-    columns: np.ndarray,
-) -> tuple[int, int]:
+def process_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
+    """Reassign all items given the process; returns clusters opened and closed."""
+    n_items = len(state.z)
+    uniforms = rng.random((2, n_items))
+    process = reveal(rng, state, uniforms[0])
+    assign_by_process(
+        uniforms[0], uniforms[1], 0, n_items, process, process.sizes, len(state.counts), state
+    )
+    return settle(rng, state, process)
+
+
+@njit
+def settle(rng: np.random.Generator, state: State, process: Process) -> tuple[int, int]:
     """Give every new cluster a slot; returns the numbers of clusters opened and closed.
 
     Slots that stay occupied keep their label. Given the partition all labellings are equally
     probable, hence so they stay.
     """
+    atoms, sizes = process.atoms, process.sizes
     counts, n_slots = state.counts, len(state.counts)
     choose_slot = choose_slot_of(state)
     slot_of = np.arange(len(sizes))
@@ -208,8 +276,8 @@ def settle(
                 rng.random(), counts, state.n_active[0], state.parameters, state.weights
             )
             counts[k] = sizes[row]
-            state.values[k] = values[row]
-            state.columns[k] = columns[row]
+            state.values[k] = process.values[row]
+            state.columns[k] = process.columns[row]
             occupy(state, k)
             slot_of[row] = k
             births += 1
@@ -221,8 +289,7 @@ def settle(
 
 @njit
 def slice_step(
-    rng: np.random.Generator,
-    state: State,
+    chain: int,
     explicit: bool,
     kappa: float,
     swap: bool,
@@ -230,6 +297,7 @@ def slice_step(
     weights: int,
 ) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     if explicit:
         births, deaths = weights_sweep(rng, state, kappa)
@@ -325,5 +393,46 @@ class SliceGibbs(MixtureStep):
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         explicit = self._mixture.prior.kind is not PriorKind.CRP
         kappa = 0.0 if self.xi is None else self.xi
-        births, deaths, evaluations = slice_step(self.rng, self._state, explicit, kappa, *rest)
-        return births, deaths, evaluations
+        state, rng = self._state, self.rng
+        if len(state.z) < self.threads_from:
+            births, deaths, evaluations = slice_step(self._chain, explicit, kappa, *rest)
+            return births, deaths, evaluations
+        prepare(state)
+        if explicit:
+            births, deaths = self._weights_sweep(kappa)
+        else:
+            births, deaths = self._process_sweep()
+        return births, deaths, update_rest_in_threads(rng, state, *rest, self.threads)
+
+    def _weights_sweep(self, kappa: float) -> tuple[int, int]:
+        """`weights_sweep` in threads."""
+        state = self._state
+        xi, ratio = np.empty((2, len(state.counts)))
+        order = order_components(state, kappa, xi, ratio)
+        uniforms = self.rng.random((2, len(state.z)))
+
+        def assign(first: int, last: int) -> None:
+            assign_by_weights(uniforms, first, last, order, xi, ratio, state)
+
+        over_items(assign, state, self.threads)
+        births, deaths = recount(state)
+        return births, deaths
+
+    def _process_sweep(self) -> tuple[int, int]:
+        """`process_sweep`, in threads unless the slots could run out on the way."""
+        state, n_items = self._state, len(self._state.z)
+        slices, uniforms = self.rng.random((2, n_items))
+        process = reveal(self.rng, state, slices)
+        n_atoms, n_slots = len(process.atoms), len(state.counts)
+
+        def assign(first: int, last: int) -> None:
+            sizes = process.sizes.copy()
+            assign_by_process(slices, uniforms, first, last, process, sizes, n_atoms, state)
+
+        if n_atoms <= n_slots:
+            over_items(assign, state, self.threads)
+            process.sizes[:] = np.bincount(state.z, minlength=len(process.sizes))
+        else:
+            assign_by_process(slices, uniforms, 0, n_items, process, process.sizes, n_slots, state)
+        births, deaths = settle(self.rng, state, process)
+        return births, deaths

@@ -98,7 +98,7 @@ class SplitMerge(MarginalStep):
                 f"{self._no_pair_message()} Or use dps.SplitMerge(proposal='nonconjugate')."
             )
 
-    def _draws_per_item(self) -> int:
+    def _draws_at_once(self) -> int:
         return LAUNCH_ROWS
 
     def _compile(self) -> None:

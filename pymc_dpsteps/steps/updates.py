@@ -8,7 +8,8 @@ because what is integrated out is redrawn from its conditional law right after.
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit, njit_inline
+from pymc_dpsteps.exponential import exp_negative
+from pymc_dpsteps.jit import njit, njit_inline, njit_lean
 from pymc_dpsteps.steps.label_swaps import swap_labels
 from pymc_dpsteps.steps.occupancy import count, occupy
 from pymc_dpsteps.steps.state import (
@@ -34,7 +35,7 @@ _TINY = np.finfo(np.float64).tiny
 _ALMOST_ONE = 1.0 - 2.0**-53
 
 
-@njit
+@njit_lean
 def prepare(state: State) -> None:
     """Bring everything derived up to date with a point that other steps may have changed."""
     count(state)
@@ -43,13 +44,13 @@ def prepare(state: State) -> None:
     derive_of(state)(state.values, 0, len(state.counts), state.shared, state.columns)
 
 
-@njit
+@njit_lean
 def share_hyperparameters(state: State) -> None:
     """Fill the entries of the shared vector that depend on hyperparameters of the step."""
     hyperparameters_of(state)(state.hyper, state.active, 0, state.values, state.shared)
 
 
-@njit
+@njit_lean
 def fill_pool(rng: np.random.Generator, state: State) -> None:
     """Draw all pool rows afresh from G0."""
     n_slots = len(state.counts)
@@ -80,7 +81,7 @@ def mark_possible(state: State, possible: np.ndarray) -> None:
             possible[i] = np.isfinite(state.log_density[:n_pool]).any()
 
 
-@njit
+@njit_lean
 def copy_row(state: State, source: int, target: int) -> None:
     """Copy the atoms of one row to another."""
     for q in range(state.values.shape[1]):
@@ -89,9 +90,15 @@ def copy_row(state: State, source: int, target: int) -> None:
         state.columns[target, c] = state.columns[source, c]
 
 
-@njit
+@njit_inline
 def pick(rng: np.random.Generator, log_density: np.ndarray, prior: np.ndarray, n: int) -> int:
-    """Index j < n with probability proportional to prior[j] exp(log_density[j]).
+    """Index j < n with probability proportional to prior[j] exp(log_density[j])."""
+    return pick_at(rng.random(), log_density, prior, n)
+
+
+@njit_inline
+def pick_at(uniform: float, log_density: np.ndarray, prior: np.ndarray, n: int) -> int:
+    """Index j < n where the cumulated prior[j] exp(log_density[j]) pass `uniform` of their sum.
 
     Overwrites `log_density`. Where every density is zero, the prior alone decides: that happens
     only outside the posterior's support, at a start.
@@ -102,18 +109,22 @@ def pick(rng: np.random.Generator, log_density: np.ndarray, prior: np.ndarray, n
             largest = log_density[j]
     total = 0.0
     for j in range(n):
-        density = np.exp(log_density[j] - largest) if largest > -np.inf else 1.0
-        if prior[j] > 0.0 and density > 0.0:  # false for a density that is not a number
-            total += prior[j] * density
+        log_density[j] = prior[j] * exp_negative(log_density[j] - largest)
+    for j in range(n):
+        total += log_density[j]
         log_density[j] = total
-    threshold = rng.random() * total
-    for j in range(n - 1):
-        if threshold < log_density[j]:
-            return j
-    return n - 1
+    if not total > 0.0:
+        for j in range(n):
+            total += prior[j]
+            log_density[j] = total
+    threshold = uniform * total
+    chosen = 0
+    for j in range(n - 1):  # to count costs less than to leave the loop at the right moment
+        chosen += 1 if log_density[j] <= threshold else 0
+    return chosen
 
 
-@njit
+@njit_lean
 def group(state: State) -> None:
     """Group items by slot (counting sort)."""
     starts, members = state.starts, state.members
@@ -150,7 +161,7 @@ def _log_target(x: np.ndarray, target: int, members: np.ndarray, state: State) -
     return result if result == result else -np.inf
 
 
-@njit
+@njit_lean
 def slice_coordinate(
     rng: np.random.Generator,
     x: np.ndarray,
@@ -201,7 +212,7 @@ def slice_coordinate(
             right = x[q]
 
 
-@njit
+@njit_lean
 def update_row(rng: np.random.Generator, row: int, members: np.ndarray, state: State) -> int:
     """Atoms of one row given its members, at least one.
 
@@ -236,7 +247,7 @@ def update_row(rng: np.random.Generator, row: int, members: np.ndarray, state: S
     return evaluations
 
 
-@njit
+@njit_lean
 def update_atoms(rng: np.random.Generator, state: State) -> int:
     """Atoms of occupied slots given their items; returns the number of density evaluations."""
     group(state)
@@ -250,7 +261,7 @@ def update_atoms(rng: np.random.Generator, state: State) -> int:
     return evaluations
 
 
-@njit
+@njit_lean
 def update_hyperparameters(rng: np.random.Generator, state: State) -> int:
     """Slice sampling of the hyperparameters of G0 given the atoms of occupied slots.
 
@@ -279,7 +290,7 @@ def update_hyperparameters(rng: np.random.Generator, state: State) -> int:
     return evaluations
 
 
-@njit
+@njit_lean
 def redraw_empty(rng: np.random.Generator, state: State) -> None:
     """Atoms of empty slots, given everything else, follow G0."""
     n_slots = len(state.counts)
@@ -292,7 +303,7 @@ def redraw_empty(rng: np.random.Generator, state: State) -> None:
                 state.values[k, q] = state.values[n_slots + k, q]
 
 
-@njit
+@njit_lean
 def update_concentration(rng: np.random.Generator, state: State) -> int:
     """Slice sampling of alpha (and discount) in value space given z, the weights integrated out.
 
@@ -312,7 +323,7 @@ def update_concentration(rng: np.random.Generator, state: State) -> int:
     return evaluations
 
 
-@njit
+@njit_lean
 def update_weights(rng: np.random.Generator, state: State, by_sticks: bool) -> None:
     """Weights given z: the urn's conjugate draw, kept strictly inside the simplex.
 
@@ -326,7 +337,7 @@ def update_weights(rng: np.random.Generator, state: State, by_sticks: bool) -> N
     weight_value_of(state)(row, state.shared, state.weight_value)
 
 
-@njit
+@njit_lean
 def draw_allocation(rng: np.random.Generator, state: State) -> None:
     """Draw an allocation from its prior, the weights integrated out."""
     predictive, choose_slot = predictive_of(state), choose_slot_of(state)
@@ -368,6 +379,13 @@ def update_rest(
         swap_labels(rng, state)
     if slice_atoms:
         evaluations += update_atoms(rng, state)
+    return evaluations + update_given_atoms(rng, state, weights)
+
+
+@njit
+def update_given_atoms(rng: np.random.Generator, state: State, weights: int) -> int:
+    """What follows the atoms of occupied slots; see `update_rest`."""
+    evaluations = 0
     if len(state.hyper) > 0:
         evaluations += update_hyperparameters(rng, state)
     redraw_empty(rng, state)

@@ -4,10 +4,10 @@ from math import log
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 
 
-@njit
+@njit_lean
 def choose_by_weight(
     u: float, counts: np.ndarray, n_active: int, parameters: np.ndarray, weights: np.ndarray
 ) -> int:
@@ -27,7 +27,7 @@ def choose_by_weight(
     return chosen
 
 
-@njit
+@njit_lean
 def log_gamma_draw(rng: np.random.Generator, shape: float) -> float:
     """Log of a Gamma(shape, 1) draw: G(a) = G(a + 1) U^(1/a), which does not underflow."""
     if shape >= 1.0:

@@ -9,10 +9,25 @@ from math import lgamma, log
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_inline, njit_lean
 
 
-@njit
+@njit_inline
+def weigh(
+    counts: np.ndarray,
+    active: np.ndarray,
+    n_active: int,
+    parameters: np.ndarray,
+    prior: np.ndarray,
+) -> float:
+    """Write n_k - d of the occupied slots, one after the other; return alpha + d k+."""
+    alpha, discount = parameters[0, 0], parameters[0, 1]
+    for j in range(n_active):
+        prior[j] = counts[active[j]] - discount
+    return alpha + discount * n_active if n_active < len(counts) else 0.0
+
+
+@njit_lean
 def predictive(
     counts: np.ndarray,
     active: np.ndarray,
@@ -27,7 +42,7 @@ def predictive(
     return alpha + discount * n_active if n_active < len(counts) else 0.0
 
 
-@njit
+@njit_lean
 def choose_slot(
     u: float, counts: np.ndarray, n_active: int, parameters: np.ndarray, weights: np.ndarray
 ) -> int:
@@ -41,7 +56,7 @@ def choose_slot(
     return -1
 
 
-@njit
+@njit_lean
 def log_prob(counts: np.ndarray, n_active: int, parameters: np.ndarray) -> float:
     """Log EPPF minus log K!/(K - k+)!."""
     alpha, discount = parameters[0]
@@ -58,13 +73,13 @@ def log_prob(counts: np.ndarray, n_active: int, parameters: np.ndarray) -> float
     return result - (lgamma(alpha + total) - lgamma(alpha + 1.0))
 
 
-@njit
+@njit_lean
 def log_swap(counts: np.ndarray, j: int, l: int, parameters: np.ndarray) -> float:
     """Slots are exchangeable."""
     return 0.0
 
 
-@njit
+@njit_lean
 def draw_weights(
     rng: np.random.Generator,
     counts: np.ndarray,

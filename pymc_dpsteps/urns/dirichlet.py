@@ -7,14 +7,14 @@ from math import exp, lgamma, log
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.urns.common import choose_by_weight as choose_slot
 from pymc_dpsteps.urns.common import log_gamma_draw
 
 __all__ = ["choose_slot", "draw_weights", "log_prob", "log_swap", "predictive"]
 
 
-@njit
+@njit_lean
 def predictive(
     counts: np.ndarray,
     active: np.ndarray,
@@ -31,7 +31,7 @@ def predictive(
     return new
 
 
-@njit
+@njit_lean
 def log_prob(counts: np.ndarray, n_active: int, parameters: np.ndarray) -> float:
     """Log of the Dirichlet–multinomial probability of one label vector."""
     total, mass, result = 0, 0.0, 0.0
@@ -46,7 +46,7 @@ def log_prob(counts: np.ndarray, n_active: int, parameters: np.ndarray) -> float
     return result - (lgamma(mass + total) - lgamma(mass))
 
 
-@njit
+@njit_lean
 def log_swap(counts: np.ndarray, j: int, l: int, parameters: np.ndarray) -> float:
     """Change of log p(z) when slots j and l trade their items."""
     a_j, a_l = parameters[j, 0], parameters[l, 0]
@@ -58,7 +58,7 @@ def log_swap(counts: np.ndarray, j: int, l: int, parameters: np.ndarray) -> floa
     )
 
 
-@njit
+@njit_lean
 def draw_weights(
     rng: np.random.Generator,
     counts: np.ndarray,

@@ -59,7 +59,8 @@ class Urn:
     exchangeable : bool
         Whether slots are exchangeable, so that label swaps change nothing.
     addresses : numpy.ndarray
-        Machine addresses of predictive, choose_slot, log_prob, log_swap and draw_weights, int64.
+        Machine addresses of predictive, choose_slot, log_prob, log_swap and draw_weights, int64;
+        and 1 for the Chinese restaurant process, else 0.
     """
 
     kind: PriorKind
@@ -82,7 +83,9 @@ def urn_for(kind: PriorKind) -> Urn:
     """
     functions = _functions(kind)
     addresses = [address_of(f, s) for f, s in zip(functions, _SIGNATURES, strict=True)]
-    return Urn(kind, kind is PriorKind.CRP, np.array(addresses, dtype=np.int64))
+    return Urn(
+        kind, kind is PriorKind.CRP, np.array([*addresses, kind is PriorKind.CRP], dtype=np.int64)
+    )
 
 
 def _functions(kind: PriorKind) -> tuple[Any, ...]:

@@ -9,14 +9,14 @@ from math import exp, lgamma, log1p
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.urns.common import choose_by_weight as choose_slot
 from pymc_dpsteps.urns.common import log_gamma_draw
 
 __all__ = ["choose_slot", "draw_weights", "log_prob", "log_swap", "predictive"]
 
 
-@njit
+@njit_lean
 def predictive(
     counts: np.ndarray,
     active: np.ndarray,
@@ -42,7 +42,7 @@ def predictive(
     return new + remaining if counts[last] == 0 else new
 
 
-@njit
+@njit_lean
 def _log_stick(n: int, after: int, a: float, b: float) -> float:
     """Log E[V^n (1 - V)^after] for V ~ Beta(a, b)."""
     if n + after == 0:
@@ -57,7 +57,7 @@ def _log_stick(n: int, after: int, a: float, b: float) -> float:
     )
 
 
-@njit
+@njit_lean
 def log_prob(counts: np.ndarray, n_active: int, parameters: np.ndarray) -> float:
     """Sum over sticks of log E[V_k^{n_k} (1 - V_k)^{n_{>k}}]."""
     after, result = 0, 0.0
@@ -71,7 +71,7 @@ def log_prob(counts: np.ndarray, n_active: int, parameters: np.ndarray) -> float
     return result
 
 
-@njit
+@njit_lean
 def log_swap(counts: np.ndarray, j: int, l: int, parameters: np.ndarray) -> float:
     """Change of log p(z) when slots j < l trade their items: only sticks j..l change."""
     old_after, result = 0, 0.0
@@ -89,7 +89,7 @@ def log_swap(counts: np.ndarray, j: int, l: int, parameters: np.ndarray) -> floa
     return result
 
 
-@njit
+@njit_lean
 def draw_weights(
     rng: np.random.Generator,
     counts: np.ndarray,

@@ -57,13 +57,13 @@ def test_starts_are_far_better_than_the_priors(name):
     logp = model.compile_logp()
     with model:
         step = algorithm.make(init="map")
-    at_mode = [start_of(step, model, seed) for seed in range(2)]
+    at_mode = [start_of(step, model, seed) for seed in range(3)]
     copy = pickle.loads(cloudpickle.dumps(step))
     for again in (step, copy):
         point = start_of(again, model, 0)
         for value_name, value in at_mode[0].items():
             np.testing.assert_array_equal(point[value_name], value)
-    assert not np.array_equal(at_mode[0]["z"], at_mode[1]["z"])
+    assert len({tuple(point["z"]) for point in at_mode}) > 1
     copy.init = "prior"
     usual = [logp(start_of(copy, model, seed)) for seed in range(5)]
     for point in at_mode:

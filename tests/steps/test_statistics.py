@@ -42,7 +42,8 @@ def test_statistics_of_a_sweep_describe_its_partition(name):
         assert stats["largest_cluster"] == counts.max()
         assert stats["slots_full"] == (clusters == K)
         if sampler.updates_atoms and not algorithm.conjugate:
-            assert stats["slice_evaluations"] >= 4 * clusters
+            # The density at the start, at an end of the interval at least, and at a new point.
+            assert stats["slice_evaluations"] >= 3 * clusters
         if before is not None:
             assert stats["births"] - stats["deaths"] == clusters - before
         births += stats["births"]

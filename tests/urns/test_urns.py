@@ -325,4 +325,5 @@ def test_urns_are_compiled_once(kind):
     urn = urn_for(kind)
     assert urn is urn_for(kind)
     assert urn.exchangeable == (kind is PriorKind.CRP)
-    assert urn.addresses.shape == (5,) and len(set(urn.addresses)) == 5
+    assert urn.addresses.shape == (6,) and len(set(urn.addresses)) == 6
+    assert urn.addresses[-1] == (kind is PriorKind.CRP)

@@ -13,7 +13,7 @@ from math import log, pi, sqrt
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.moments import update_vector_moments
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.linalg import (
     cholesky,
     log_determinant,
@@ -25,7 +25,7 @@ from pymc_dpsteps.mixture.structure import Family
 __all__ = ["LINEAR"]
 
 
-@njit
+@njit_lean
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation."""
     tau = datum[d + 1]
@@ -33,7 +33,7 @@ def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     stats[-1] = 0.0 if stats[0] == 0.0 else stats[-1] + sign * log(tau)
 
 
-@njit
+@njit_lean
 def _posterior(
     d: int, stats: np.ndarray, hyper: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
@@ -58,7 +58,7 @@ def _posterior(
     return root, fit, direction, error, stats[1] / (1.0 + stats[1] * length)
 
 
-@njit
+@njit_lean
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over β."""
     n = stats[0]
@@ -74,7 +74,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     return 0.5 * (stats[-1] - n * log(2.0 * pi) - squares + determinants)
 
 
-@njit
+@njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """Cache of the prediction at x, with u = L⁻¹ (x - mean x).
 
@@ -94,7 +94,7 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     cache[rest + 1], cache[rest + 2], cache[rest + 3] = precision, precision * error, share
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation, normal."""
     direction, fit, scratch = first + d, first + 2 * d, first + 3 * d
@@ -116,7 +116,7 @@ def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at:
     return -0.5 * (log(2.0 * pi * variance) + deviation * deviation / variance)
 
 
-@njit
+@njit_lean
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:

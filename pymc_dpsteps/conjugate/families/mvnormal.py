@@ -8,12 +8,12 @@ from math import log, pi
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.moments import update_vector_moments
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.linalg import (
     cholesky,
     inverse,
-    inverse_lower,
     log_determinant,
+    packed_root,
     solve_lower,
     solve_lower_transposed,
     squared_distance,
@@ -23,13 +23,13 @@ from pymc_dpsteps.mixture.structure import Family
 __all__ = ["MVNORMAL", "update"]
 
 
-@njit
+@njit_lean
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation."""
     update_vector_moments(d, stats, datum, 1.0, sign)
 
 
-@njit
+@njit_lean
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over mu."""
     n = stats[0]
@@ -62,7 +62,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     return 0.5 * (determinants - n * d * log(2.0 * pi) - trace - distance)
 
 
-@njit
+@njit_lean
 def _pull(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.ndarray:
     """``nΛ(mean - m)``."""
     noise = hyper[d + d * d :].reshape((d, d))
@@ -74,9 +74,9 @@ def _pull(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.ndarray:
     return pull
 
 
-@njit
+@njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
-    """``cache = (m, L⁻¹ by rows, log of the constant)`` with ``L L' = Λ⁻¹ + (P + nΛ)⁻¹``."""
+    """``cache = (m, packed L, scratch, log of the constant)`` with ``L L' = Λ⁻¹ + (P + nΛ)⁻¹``."""
     n = stats[0]
     noise = hyper[d + d * d :].reshape((d, d))
     precision = hyper[d : d + d * d].reshape((d, d)) + n * noise
@@ -91,18 +91,19 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
         cache[i] = hyper[i] + shift
     covariance += rest
     cholesky(covariance)
-    inverse_lower(covariance, cache[d:-1])
+    packed_root(d, covariance.reshape(d * d), 0, cache, d)
     cache[-1] = -0.5 * (d * log(2.0 * pi) + log_determinant(covariance))
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation, multivariate normal."""
-    distance = squared_distance(d, cache, first + d, datum, at, cache, first)
-    return cache[first + d + d * (d + 1) // 2] - 0.5 * distance
+    scratch = first + d + d * (d + 1) // 2
+    distance = squared_distance(d, cache, first + d, datum, at, cache, first, cache, scratch)
+    return cache[scratch + d] - 0.5 * distance
 
 
-@njit
+@njit_lean
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
@@ -125,7 +126,7 @@ MVNORMAL = Family(
     n_stats=lambda d: 2 + 2 * d + d * d,
     n_hyper=lambda d: d + 2 * d * d,
     n_natural=lambda d: d,
-    n_cache=lambda d: d + d * (d + 1) // 2 + 1,
+    n_cache=lambda d: 2 * d + d * (d + 1) // 2 + 1,
     update=update,
     log_marginal=log_marginal,
     draw=draw,

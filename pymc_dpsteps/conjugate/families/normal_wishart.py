@@ -10,7 +10,7 @@ from math import lgamma, log, log1p, pi, sqrt
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.mvnormal import update
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.linalg import (
     cholesky,
     log_determinant,
@@ -22,7 +22,7 @@ from pymc_dpsteps.mixture.structure import Family
 __all__ = ["NORMAL_WISHART"]
 
 
-@njit
+@njit_lean
 def _posterior_scale_root(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.ndarray:
     """Cholesky factor of V⁻¹ + S + κ n/(κ + n) (mean - m)(mean - m)'."""
     n, kappa = stats[0], hyper[d]
@@ -35,7 +35,7 @@ def _posterior_scale_root(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.nd
     return root
 
 
-@njit
+@njit_lean
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over mu and T."""
     n, kappa, nu = stats[0], hyper[d], hyper[d + 1]
@@ -51,7 +51,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     return result
 
 
-@njit
+@njit_lean
 def _centre(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """Fill the mean and the weight of one more observation into the cache."""
     n = stats[0]
@@ -61,7 +61,7 @@ def _centre(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     cache[0] = kappa / (kappa + 1.0)
 
 
-@njit
+@njit_lean
 def _constant(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """Fill what belongs to the root and the weight into the cache."""
     cache[1] = 0.5 * (hyper[d + 1] + stats[0] + 1.0)
@@ -69,7 +69,7 @@ def _constant(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -
     cache[2] -= cache[-1]
 
 
-@njit
+@njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """``cache = (κ/(κ + 1), (ν + 1)/2, log of the constant, m, scratch, L, log det L)``.
 
@@ -82,7 +82,7 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     _constant(d, stats, hyper, cache)
 
 
-@njit
+@njit_lean
 def shift(
     d: int,
     stats: np.ndarray,
@@ -115,7 +115,7 @@ def shift(
     _constant(d, stats, hyper, cache)
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation, multivariate Student-t."""
     mean, scratch, root = first + 3, first + 3 + d, first + 3 + 2 * d
@@ -130,7 +130,7 @@ def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at:
     return cache[first + 2] - cache[first + 1] * log1p(cache[first] * distance)
 
 
-@njit
+@njit_lean
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
