@@ -64,7 +64,7 @@ def test_neal8(n_items, record):
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize("n_items", SIZES)
+@pytest.mark.parametrize("n_items", [*SIZES, 1_000_000])
 def test_blocked(n_items, record):
     y = data(n_items)
     with pm.Model() as model:
