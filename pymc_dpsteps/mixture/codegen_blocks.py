@@ -304,7 +304,8 @@ def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout)
     return [
         "stats = table[-1]",
         "for a in range(n):",
-        f"    stats[{b.first}:{end}] = table[rows[a], {b.first}:{end}]",
+        f"    for q in range({b.first}, {end}):",
+        "        stats[q] = table[rows[a], q]",
         _update(j, b, "1.0", 4),
         f"    out[a] -= cache[rows[a], {b.first_cache}]",
         *(
