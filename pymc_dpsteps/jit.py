@@ -81,7 +81,7 @@ def njit(function: Callable[..., Any]) -> Any:
 
     Calls release Python's lock, so that several threads run side by side.
     """
-    return _compiled(function)
+    return _compiled(function, _nrt=True)  # said, because what calls it may do without
 
 
 def njit_lean(function: Callable[..., Any]) -> Any:

@@ -215,8 +215,7 @@ def write_code(
         else:
             lines += _store(target.row, target.first, f"{result}[{j}]", x.type.shape)
     names = {f"{prefix}function": compiled.function, "np": np}
-    arrays = any(x.ndim > 0 for x in outputs)
-    return Code(tuple(lines), tuple(expressions), names, compiled.key, returns_arrays=arrays)
+    return Code(tuple(lines), tuple(expressions), names, compiled.key, allocates=True)
 
 
 @dataclass(frozen=True)

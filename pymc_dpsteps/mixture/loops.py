@@ -89,8 +89,8 @@ class Code:
         Identifies that, for the disk cache; None where it cannot be cached.
     before : tuple of str
         Statements to be done once, before all others.
-    returns_arrays : bool
-        Whether what it calls returns arrays: then references must be counted.
+    allocates : bool
+        Whether what it calls may make arrays: then references must be counted.
     """
 
     lines: tuple[str, ...]
@@ -98,12 +98,12 @@ class Code:
     names: dict[str, Any]
     key: str | None
     before: tuple[str, ...] = ()
-    returns_arrays: bool = False
+    allocates: bool = False
 
     @property
     def lean(self) -> bool:
         """Whether it allocates nothing; see `jit.njit_lean`."""
-        return not self.before and not self.returns_arrays
+        return not self.before and not self.allocates
 
 
 def write_loops(
