@@ -304,7 +304,8 @@ def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout)
     return [
         "stats = table[-1]",
         "for a in range(n):",
-        f"    stats[{b.first}:{end}] = table[rows[a], {b.first}:{end}]",
+        f"    for q in range({b.first}, {end}):",
+        "        stats[q] = table[rows[a], q]",
         _update(j, b, "1.0", 4),
         f"    out[a] -= cache[rows[a], {b.first_cache}]",
         *(
@@ -360,7 +361,7 @@ def draw_posterior(rng, stats, shared, value):
 
 def compile_draw_atoms(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
     """Compile the draw of all blocks of a component in turn given its items (DRAW_ATOMS)."""
-    names = _names(blocks)
+    names, key = _names(blocks), _key(blocks)
     parts = []
     for j, b in enumerate(blocks):
         collect = f"""
@@ -372,6 +373,7 @@ def collect(value, members, n, items, shared, stats, datum):
 {_update(j, b, "1.0", 8)}
 """
         names[f"collect_{j}"] = _compile(collect, "collect", blocks, _COLLECT, hyper=False)
+        key = None if key is None else key + collect  # the places in a row are there, not below
         parts.append(f"""    collect_{j}(value, members, n, items, shared, stats, datum)
 {_draw(j, b, values, shared)}""")
     body = "\n".join(parts)
@@ -379,4 +381,4 @@ def collect(value, members, n, items, shared, stats, datum):
 def draw_atoms(rng, value, members, n, items, shared, stats, datum):
 {body or "    return"}
 """
-    return compile_source(source, "draw_atoms", names, DRAW_ATOMS, _key(blocks))
+    return compile_source(source, "draw_atoms", names, DRAW_ATOMS, key)

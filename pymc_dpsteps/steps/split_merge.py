@@ -43,7 +43,7 @@ class SplitMerge(MarginalStep):
         "plug_in".
     t : int, default 5
         Intermediate restricted Gibbs scans that make a launch state, where the proposal has one.
-    moves : int, default 1
+    moves : int, default 3
         Proposals per iteration.
     concentration, atoms, init, model, rng
         See `MixtureStep`. Of several steps in a list each makes its own start: the last one's
@@ -97,7 +97,7 @@ class SplitMerge(MarginalStep):
             "auto", "restricted_gibbs", "sequential", "plug_in", "nonconjugate"
         ] = "auto",
         t: int = 5,
-        moves: int = 1,
+        moves: int = 3,
         **kwargs: Any,
     ) -> None:
         check_option("proposal", proposal, _PROPOSALS)

@@ -13,7 +13,7 @@ from math import log, pi, sqrt
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.moments import update_vector_moments
-from pymc_dpsteps.jit import njit_lean
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.linalg import (
     cholesky,
     log_determinant,
@@ -33,7 +33,7 @@ def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     stats[-1] = 0.0 if stats[0] == 0.0 else stats[-1] + sign * log(tau)
 
 
-@njit_lean
+@njit
 def _posterior(
     d: int, stats: np.ndarray, hyper: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
@@ -58,7 +58,7 @@ def _posterior(
     return root, fit, direction, error, stats[1] / (1.0 + stats[1] * length)
 
 
-@njit_lean
+@njit
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over β."""
     n = stats[0]
@@ -74,7 +74,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     return 0.5 * (stats[-1] - n * log(2.0 * pi) - squares + determinants)
 
 
-@njit_lean
+@njit
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """Cache of the prediction at x, with u = L⁻¹ (x - mean x).
 
@@ -116,7 +116,7 @@ def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at:
     return -0.5 * (log(2.0 * pi * variance) + deviation * deviation / variance)
 
 
-@njit_lean
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:

@@ -8,7 +8,7 @@ from math import log, pi
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.moments import update_vector_moments
-from pymc_dpsteps.jit import njit_lean
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.linalg import (
     cholesky,
     inverse,
@@ -29,7 +29,7 @@ def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     update_vector_moments(d, stats, datum, 1.0, sign)
 
 
-@njit_lean
+@njit
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over mu."""
     n = stats[0]
@@ -62,7 +62,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     return 0.5 * (determinants - n * d * log(2.0 * pi) - trace - distance)
 
 
-@njit_lean
+@njit
 def _pull(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.ndarray:
     """``nΛ(mean - m)``."""
     noise = hyper[d + d * d :].reshape((d, d))
@@ -74,7 +74,7 @@ def _pull(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.ndarray:
     return pull
 
 
-@njit_lean
+@njit
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """``cache = (m, packed L, scratch, log of the constant)`` with ``L L' = Λ⁻¹ + (P + nΛ)⁻¹``."""
     n = stats[0]
@@ -103,7 +103,7 @@ def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at:
     return cache[scratch + d] - 0.5 * distance
 
 
-@njit_lean
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:

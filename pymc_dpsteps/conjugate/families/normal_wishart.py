@@ -10,7 +10,7 @@ from math import lgamma, log, log1p, pi, sqrt
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.mvnormal import update
-from pymc_dpsteps.jit import njit_lean
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.linalg import (
     cholesky,
     log_determinant,
@@ -22,7 +22,7 @@ from pymc_dpsteps.mixture.structure import Family
 __all__ = ["NORMAL_WISHART"]
 
 
-@njit_lean
+@njit
 def _posterior_scale_root(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.ndarray:
     """Cholesky factor of V⁻¹ + S + κ n/(κ + n) (mean - m)(mean - m)'."""
     n, kappa = stats[0], hyper[d]
@@ -35,7 +35,7 @@ def _posterior_scale_root(d: int, stats: np.ndarray, hyper: np.ndarray) -> np.nd
     return root
 
 
-@njit_lean
+@njit
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over mu and T."""
     n, kappa, nu = stats[0], hyper[d], hyper[d + 1]
@@ -69,7 +69,7 @@ def _constant(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -
     cache[2] -= cache[-1]
 
 
-@njit_lean
+@njit
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """``cache = (κ/(κ + 1), (ν + 1)/2, log of the constant, m, scratch, L, log det L)``.
 
@@ -130,7 +130,7 @@ def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at:
     return cache[first + 2] - cache[first + 1] * log1p(cache[first] * distance)
 
 
-@njit_lean
+@njit
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:
