@@ -45,7 +45,6 @@ ALGORITHMS = {
     "neal6": Algorithm(dps.Neal6, URNS),
     "neal7": Algorithm(dps.Neal7, URNS),
     "neal8": Algorithm(dps.Neal8, URNS),
-    "neal8-reuse-m1": Algorithm(partial(dps.Neal8, m=1), URNS),
     "neal8-m1": Algorithm(partial(dps.Neal8, m=1, reuse=False), URNS),
     "neal8-m2": Algorithm(partial(dps.Neal8, m=2, reuse=False), URNS),
     "neal8-m30": Algorithm(partial(dps.Neal8, m=30, reuse=False), URNS),

@@ -1,9 +1,9 @@
 """Independent draws per second of other programs, beside Neal 8 on the same data and model.
 
-Neal 8 makes five sweeps per draw. `neal8_k` and `neal8_density` say how many times more independent draws per second Neal 8 makes,
-with the whole loop of `pymc.sample` counted and timed before and after the other program.
-`disagreement` is the largest difference of a posterior mean from that of Neal 8, in standard
-errors.
+Neal 8 makes five sweeps per draw. `neal8_k` and `neal8_density` say how many times more independent
+draws per second it makes, with the whole loop of `pymc.sample` counted and timed before and after
+the other program. `disagreement` is the largest difference of a posterior mean from that of Neal 8,
+in standard errors.
 """
 
 import shutil
