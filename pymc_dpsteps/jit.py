@@ -81,7 +81,7 @@ def njit(function: Callable[..., Any]) -> Any:
 
     Calls release Python's lock, so that several threads run side by side.
     """
-    return _compiled(function)
+    return _compiled(function, _nrt=True)  # said, because what calls it may do without
 
 
 def njit_lean(function: Callable[..., Any]) -> Any:
@@ -191,14 +191,16 @@ def _store(typing_context: Any, value: Any, address: Any) -> Any:
 
 
 def _without_owners(context: Any, builder: Any, of: Any, value: Any) -> Any:
-    """Native form of arrays, generators and tuples of these, without counts of references."""
+    """Native form of arrays, generators and tuples of these, without counts of references.
+
+    The Python objects behind them stay known, for what PyTensor evaluates in Python.
+    """
     if hasattr(of, "types"):
         members = cgutils.unpack_tuple(builder, value, len(of.types))
         bare = [_without_owners(context, builder, of.types[j], x) for j, x in enumerate(members)]
         return context.make_tuple(builder, of, bare)
     struct = cgutils.create_struct_proxy(of)(context, builder, value=value)
     struct.meminfo = cgutils.get_null_value(struct.meminfo.type)
-    struct.parent = cgutils.get_null_value(struct.parent.type)
     return struct._getvalue()
 
 

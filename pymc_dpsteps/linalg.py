@@ -8,7 +8,7 @@ from math import log, sqrt
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 
 __all__ = [
     "cholesky",
@@ -30,7 +30,7 @@ __all__ = [
 _LITTLE = 1e-4
 
 
-@njit
+@njit_lean
 def cholesky(a: np.ndarray) -> None:
     """Overwrite the lower triangle of a positive-definite (d, d) matrix by its Cholesky factor."""
     for j in range(len(a)):
@@ -47,7 +47,7 @@ def cholesky(a: np.ndarray) -> None:
             a[i, j] = total * reciprocal
 
 
-@njit
+@njit_lean
 def update_root(d: int, root: np.ndarray, first: int, x: np.ndarray, at: int, sign: float) -> float:
     """Change the Cholesky factor of a (d, d) matrix A to that of ``A + sign x x'``, in O(d²).
 
@@ -74,7 +74,7 @@ def update_root(d: int, root: np.ndarray, first: int, x: np.ndarray, at: int, si
     return ratio
 
 
-@njit
+@njit_lean
 def log_determinant(root: np.ndarray) -> float:
     """Log determinant of the matrix whose Cholesky factor is `root`."""
     result = 0.0
@@ -83,7 +83,7 @@ def log_determinant(root: np.ndarray) -> float:
     return result
 
 
-@njit
+@njit_lean
 def solve_lower(root: np.ndarray, x: np.ndarray) -> None:
     """Overwrite x by L⁻¹ x."""
     for i in range(len(x)):
@@ -93,7 +93,7 @@ def solve_lower(root: np.ndarray, x: np.ndarray) -> None:
         x[i] = total / root[i, i]
 
 
-@njit
+@njit_lean
 def solve_lower_transposed(root: np.ndarray, x: np.ndarray) -> None:
     """Overwrite x by L⁻ᵀ x."""
     for i in range(len(x) - 1, -1, -1):
@@ -103,7 +103,7 @@ def solve_lower_transposed(root: np.ndarray, x: np.ndarray) -> None:
         x[i] = total / root[i, i]
 
 
-@njit
+@njit_lean
 def inverse(a: np.ndarray, out: np.ndarray) -> None:
     """Write the inverse of any square matrix to `out`, by Gauss and Jordan with row pivots.
 
@@ -134,7 +134,7 @@ def inverse(a: np.ndarray, out: np.ndarray) -> None:
                 out[i, l] -= factor * out[j, l]
 
 
-@njit
+@njit_lean
 def root(d: int, a: np.ndarray, first: int, out: np.ndarray, at: int) -> None:
     """Write the lower Cholesky factor of a (d, d) matrix, zeros above its diagonal.
 
@@ -158,7 +158,7 @@ def root(d: int, a: np.ndarray, first: int, out: np.ndarray, at: int) -> None:
             out[row + i] = 0.0
 
 
-@njit
+@njit_lean
 def root_of_inverse(d: int, a: np.ndarray, first: int, out: np.ndarray, at: int) -> None:
     """Write the Cholesky factor of the inverse of a positive-definite (d, d) matrix.
 
@@ -189,7 +189,7 @@ def root_of_inverse(d: int, a: np.ndarray, first: int, out: np.ndarray, at: int)
         out[row + i] = reciprocal
 
 
-@njit
+@njit_lean
 def packed_root(d: int, root: np.ndarray, first: int, out: np.ndarray, at: int) -> None:
     """Write a lower triangle by columns, its diagonal inverted, as `squared_distance` reads it."""
     p = at
@@ -201,7 +201,7 @@ def packed_root(d: int, root: np.ndarray, first: int, out: np.ndarray, at: int) 
             p += 1
 
 
-@njit
+@njit_lean
 def squared_distance(
     d: int,
     packed: np.ndarray,
@@ -228,7 +228,7 @@ def squared_distance(
     return result
 
 
-@njit
+@njit_lean
 def sum_log_diagonal(d: int, a: np.ndarray, first: int) -> float:
     """Sum of the logarithms of a diagonal: of products while these are of moderate size."""
     total, product = 0.0, 1.0
@@ -240,7 +240,7 @@ def sum_log_diagonal(d: int, a: np.ndarray, first: int) -> float:
     return total + log(product)
 
 
-@njit
+@njit_lean
 def positive_diagonal(d: int, a: np.ndarray, first: int) -> bool:
     """Whether a diagonal is positive; a factor of what has none is not a number."""
     for i in range(d):
@@ -249,7 +249,7 @@ def positive_diagonal(d: int, a: np.ndarray, first: int) -> bool:
     return True
 
 
-@njit
+@njit_lean
 def times_lower(
     d: int, root: np.ndarray, first: int, x: np.ndarray, first_x: int, out: np.ndarray, at: int
 ) -> None:
@@ -261,7 +261,7 @@ def times_lower(
         out[at + i] = total
 
 
-@njit
+@njit_lean
 def solve_lower_vector(
     d: int, root: np.ndarray, first: int, x: np.ndarray, first_x: int, out: np.ndarray, at: int
 ) -> None:

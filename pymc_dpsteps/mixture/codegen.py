@@ -6,7 +6,7 @@ Each wrapper has one signature for all models and is what a sweep calls by addre
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -215,7 +215,7 @@ def write_code(
         else:
             lines += _store(target.row, target.first, f"{result}[{j}]", x.type.shape)
     names = {f"{prefix}function": compiled.function, "np": np}
-    return Code(tuple(lines), tuple(expressions), names, compiled.key)
+    return Code(tuple(lines), tuple(expressions), names, compiled.key, allocates=True)
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,8 @@ class KernelPart:
                 names["squared_distance"] = squared_distance
                 before.append(f"{place.row}_scratch = np.empty({d.x.type.shape[0]})")
         key = None if code.key is None else f"{code.key}:{source_key('pymc_dpsteps.linalg')}"
-        return cls(Code(tuple(lines), code.expressions, names, key, tuple(before)), range_at)
+        code = replace(code, lines=tuple(lines), names=names, key=key, before=tuple(before))
+        return cls(code, range_at)
 
     def over_rows(self, lines: Sequence[str]) -> list[str]:
         """Source code that does `lines` for every ``row`` of ``item``."""
@@ -314,7 +315,7 @@ def _compile(
     names = {"np": np}
     for code in codes:
         names |= code.names
-    lean = lean and not any(code.before for code in codes)
+    lean = lean and all(code.lean for code in codes)
     return compile_source(source, name, names, signature, join_keys(codes), lean=lean)
 
 

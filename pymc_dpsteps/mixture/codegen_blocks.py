@@ -56,6 +56,7 @@ DRAW_POSTERIOR = types.void(types.npy_rng, _ROW, _ROW, _ROW)
 DRAW_ATOMS = types.void(types.npy_rng, _ROW, int64[::1], int64, _MATRIX, _ROW, _ROW, _ROW)
 """``draw_atoms(rng, value, members, n, items, shared, stats, datum)``: one Gibbs scan of a
 component's blocks given its items; `stats` and `datum` are scratch."""
+_COLLECT = types.void(_ROW, int64[::1], int64, _MATRIX, _ROW, _ROW, _ROW)
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,15 @@ def _names(blocks: Sequence[LaidOutBlock]) -> dict[str, Any]:
     return names
 
 
+def _compile(
+    source: str, name: str, blocks: Sequence[LaidOutBlock], signature: Any, *, hyper: bool = True
+) -> Any:
+    """Compile source, lean if what it takes of the data, and of `hyper`, allocates nothing."""
+    lean = all(part.code.lean for b in blocks for part in b.data)
+    lean = lean and not (hyper and any(b.hyper is not None for b in blocks))
+    return compile_source(source, name, _names(blocks), signature, _key(blocks), lean=lean)
+
+
 def _stats(b: LaidOutBlock, copy: str) -> str:
     """Source code of the statistics of one copy."""
     width = b.block.family.n_stats(b.block.d)
@@ -210,7 +220,7 @@ def update(stats, i, sign, items, shared, datum):
 {_before(blocks)}
 {body}
 """
-    return compile_source(source, "update", _names(blocks), UPDATE, _key(blocks))
+    return _compile(source, "update", blocks, UPDATE, hyper=False)
 
 
 def _of_copies(j: int, b: LaidOutBlock, call: str, values: Layout, shared: Layout) -> list[str]:
@@ -251,7 +261,7 @@ def compile_refresh(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layo
 def refresh(stats, cache, shared):
 {body}
 """
-    return compile_source(source, "refresh", _names(blocks), REFRESH, _key(blocks))
+    return _compile(source, "refresh", blocks, REFRESH)
 
 
 def compile_shift(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
@@ -272,7 +282,7 @@ def shift(stats, cache, i, sign, items, shared, datum):
 {_before(blocks)}
 {body}
 """
-    return compile_source(source, "shift", _names(blocks), SHIFT, _key(blocks))
+    return _compile(source, "shift", blocks, SHIFT)
 
 
 def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout) -> list[str]:
@@ -294,7 +304,8 @@ def _add_log_predictive(j: int, b: LaidOutBlock, values: Layout, shared: Layout)
     return [
         "stats = table[-1]",
         "for a in range(n):",
-        f"    stats[{b.first}:{end}] = table[rows[a], {b.first}:{end}]",
+        f"    for q in range({b.first}, {end}):",
+        "        stats[q] = table[rows[a], q]",
         _update(j, b, "1.0", 4),
         f"    out[a] -= cache[rows[a], {b.first_cache}]",
         *(
@@ -319,7 +330,7 @@ def log_predictive(i, rows, n, table, cache, items, shared, datum, out):
         out[a] = 0.0
 {body}
 """
-    return compile_source(source, "log_predictive", _names(blocks), LOG_PREDICTIVE, _key(blocks))
+    return _compile(source, "log_predictive", blocks, LOG_PREDICTIVE)
 
 
 def compile_log_marginal(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
@@ -335,7 +346,7 @@ def log_marginal(stats, shared):
 {body}
     return total
 """
-    return compile_source(source, "log_marginal", _names(blocks), LOG_MARGINAL, _key(blocks))
+    return _compile(source, "log_marginal", blocks, LOG_MARGINAL)
 
 
 def compile_draw_posterior(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
@@ -350,18 +361,24 @@ def draw_posterior(rng, stats, shared, value):
 
 def compile_draw_atoms(blocks: Sequence[LaidOutBlock], values: Layout, shared: Layout) -> Any:
     """Compile the draw of all blocks of a component in turn given its items (DRAW_ATOMS)."""
+    names, key = _names(blocks), _key(blocks)
     parts = []
     for j, b in enumerate(blocks):
-        update = _update(j, b, "1.0", 8)
-        parts.append(f"""    stats[{b.first}:{b.first + b.block.n_stats}] = 0.0
+        collect = f"""
+def collect(value, members, n, items, shared, stats, datum):
+    stats[{b.first}:{b.first + b.block.n_stats}] = 0.0
+{_before([b])}
     for member in range(n):
         item = items[members[member]]
-{update}
+{_update(j, b, "1.0", 8)}
+"""
+        names[f"collect_{j}"] = _compile(collect, "collect", blocks, _COLLECT, hyper=False)
+        key = None if key is None else key + collect  # the places in a row are there, not below
+        parts.append(f"""    collect_{j}(value, members, n, items, shared, stats, datum)
 {_draw(j, b, values, shared)}""")
     body = "\n".join(parts)
     source = f"""
 def draw_atoms(rng, value, members, n, items, shared, stats, datum):
-{_before(blocks)}
 {body or "    return"}
 """
-    return compile_source(source, "draw_atoms", _names(blocks), DRAW_ATOMS, _key(blocks))
+    return compile_source(source, "draw_atoms", names, DRAW_ATOMS, key)

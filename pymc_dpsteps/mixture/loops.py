@@ -89,6 +89,8 @@ class Code:
         Identifies that, for the disk cache; None where it cannot be cached.
     before : tuple of str
         Statements to be done once, before all others.
+    allocates : bool
+        Whether what it calls may make arrays: then references must be counted.
     """
 
     lines: tuple[str, ...]
@@ -96,6 +98,12 @@ class Code:
     names: dict[str, Any]
     key: str | None
     before: tuple[str, ...] = ()
+    allocates: bool = False
+
+    @property
+    def lean(self) -> bool:
+        """Whether it allocates nothing; see `jit.njit_lean`."""
+        return not self.before and not self.allocates
 
 
 def write_loops(

@@ -14,14 +14,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
-from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.jit import njit, njit_lean
+from pymc_dpsteps.steps.marginal import MarginalStep, weigh
 from pymc_dpsteps.steps.occupancy import occupy, vacate
 from pymc_dpsteps.steps.state import (
     State,
+    chain_at,
     choose_slot_of,
     derive_of,
     draw_posterior_of,
+    is_crp,
     kernel_of,
     log_predictive_of,
     predictive_of,
@@ -36,7 +38,7 @@ GIBBS_STATISTICS = ("update", "refresh", "log_predictive", "draw_posterior")
 """What a Gibbs sweep uses of the sufficient statistics."""
 
 
-@njit
+@njit_lean
 def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
     z, counts, log_density, prior = state.z, state.counts, state.log_density, state.prior
@@ -44,7 +46,8 @@ def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     update, log_predictive = update_of(state), log_predictive_of(state)
     draw_posterior, derive = draw_posterior_of(state), derive_of(state)
     items, shared, datum = state.items, state.shared, state.datum
-    stats, cache = state.stats, state.cache
+    stats, cache, active = state.stats, state.cache, state.active
+    crp, parameters, weights = is_crp(state), state.parameters, state.weights
     nobody, alone = len(counts), len(counts) + 1  # statistics of no item, and of one by itself
     stats[nobody] = 0.0
     refresh_of(state)(stats[nobody], cache[nobody], shared)
@@ -57,17 +60,15 @@ def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
         if singleton:
             vacate(state, own)
         n_active = state.n_active[0]
-        new_weight = predictive(counts, state.active, n_active, state.parameters, state.weights)
-        for j in range(n_active):
-            prior[j] = state.weights[state.active[j]]
-        kernel(i, state.active, n_active, items, state.columns, shared, log_density)
+        new_weight = weigh(crp, predictive, counts, active, n_active, parameters, weights, prior)
+        kernel(i, active, n_active, items, state.columns, shared, log_density)
         log_predictive(
             i, state.candidates, 1, stats, cache, items, shared, datum, log_density[n_active:]
         )
         prior[n_active] = new_weight
         j = pick(rng, log_density, prior, n_active + 1)
         if j == n_active:
-            slot = choose_slot(rng.random(), counts, n_active, state.parameters, state.weights)
+            slot = choose_slot(rng.random(), counts, n_active, parameters, weights)
             stats[alone] = 0.0
             update(stats[alone], i, 1.0, items, shared, datum)
             draw_posterior(rng, stats[alone], shared, state.values[slot])
@@ -75,7 +76,7 @@ def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
             occupy(state, slot)
             births += 1
         else:
-            slot = state.active[j]
+            slot = active[j]
         deaths += singleton
         z[i] = slot
         counts[slot] += 1
@@ -83,10 +84,9 @@ def gibbs_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
 
 
 @njit
-def gibbs_step(
-    rng: np.random.Generator, state: State, swap: bool, update_atoms: bool, weights: int
-) -> tuple[int, int, int]:
+def gibbs_step(chain: int, swap: bool, update_atoms: bool, weights: int) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = gibbs_sweep(rng, state)
     return births, deaths, update_rest(rng, state, swap, update_atoms, weights)
@@ -127,5 +127,5 @@ class Neal1(MarginalStep):
     updates_atoms: ClassVar[bool] = False
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = gibbs_step(self.rng, self._state, *rest)
+        births, deaths, evaluations = gibbs_step(self._chain, *rest)
         return births, deaths, evaluations

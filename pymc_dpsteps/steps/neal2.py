@@ -47,5 +47,5 @@ class Neal2(MarginalStep):
     uses_statistics: ClassVar[tuple[str, ...]] = GIBBS_STATISTICS
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = gibbs_step(self.rng, self._state, *rest)
+        births, deaths, evaluations = gibbs_step(self._chain, *rest)
         return births, deaths, evaluations

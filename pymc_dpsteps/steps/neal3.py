@@ -14,12 +14,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit, njit_inline
-from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.jit import njit, njit_inline, njit_lean
+from pymc_dpsteps.steps.marginal import MarginalStep, weigh
 from pymc_dpsteps.steps.occupancy import occupy, vacate
 from pymc_dpsteps.steps.state import (
     State,
+    chain_at,
     choose_slot_of,
+    is_crp,
     log_predictive_of,
     predictive_of,
     shift_of,
@@ -36,13 +38,14 @@ def _copy(rows: np.ndarray, source: int, target: int) -> None:
         rows[target, q] = rows[source, q]
 
 
-@njit
+@njit_lean
 def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
     """Reassign every item once; returns the numbers of clusters opened and closed."""
     z, counts, log_density, prior = state.z, state.counts, state.log_density, state.prior
     stats, cache, active, rows = state.stats, state.cache, state.active, state.candidates
     items, shared, datum = state.items, state.shared, state.datum
     predictive, choose_slot = predictive_of(state), choose_slot_of(state)
+    crp, parameters, weights = is_crp(state), state.parameters, state.weights
     shift, log_predictive = shift_of(state), log_predictive_of(state)
     nobody, before = len(counts), len(counts) + 1  # rows: of no item, and of the item's cluster
     births = deaths = 0
@@ -56,17 +59,18 @@ def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
         if singleton:
             vacate(state, own)
         n_active = state.n_active[0]
-        prior[n_active] = predictive(counts, active, n_active, state.parameters, state.weights)
+        new_weight = weigh(crp, predictive, counts, active, n_active, parameters, weights, prior)
+        prior[n_active] = new_weight
         for j in range(n_active):
-            rows[j], prior[j] = active[j], state.weights[active[j]]
+            rows[j] = active[j]
         rows[n_active] = nobody
         log_predictive(i, rows, n_active + 1, stats, cache, items, shared, datum, log_density)
         j = pick(rng, log_density, prior, n_active + 1)
         if j == n_active:
-            slot = choose_slot(rng.random(), counts, n_active, state.parameters, state.weights)
+            slot = choose_slot(rng.random(), counts, n_active, parameters, weights)
             occupy(state, slot)
             stats[slot] = 0.0
-            cache[slot] = cache[nobody]
+            _copy(cache, nobody, slot)
             births += not singleton
         else:
             slot = active[j]
@@ -82,10 +86,9 @@ def collapsed_sweep(rng: np.random.Generator, state: State) -> tuple[int, int]:
 
 
 @njit
-def neal3_step(
-    rng: np.random.Generator, state: State, swap: bool, update_atoms: bool, weights: int
-) -> tuple[int, int, int]:
+def neal3_step(chain: int, swap: bool, update_atoms: bool, weights: int) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     collect_statistics(state)
     births, deaths = collapsed_sweep(rng, state)
@@ -123,5 +126,5 @@ class Neal3(MarginalStep):
     atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        births, deaths, evaluations = neal3_step(self.rng, self._state, *rest)
+        births, deaths, evaluations = neal3_step(self._chain, *rest)
         return births, deaths, evaluations

@@ -3,7 +3,7 @@
 A sweep that moves single items passes from one cluster to two through states in which a few items
 make a poor cluster of their own. A split–merge proposal goes there in one step. Its forms are in
 `split_merge_restricted` and `split_merge_sequential`, with what these share in
-`split_merge_conjugate`, and `split_merge_nonconjugate`.
+`split_merge_conjugate`, and in `split_merge_nonconjugate` and `split_merge_plug_in`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pymc_dpsteps.steps.marginal import MarginalStep
 from pymc_dpsteps.steps.split_merge_conjugate import conjugate_step
 from pymc_dpsteps.steps.split_merge_moves import Scratch, allocate_scratch
 from pymc_dpsteps.steps.split_merge_nonconjugate import LAUNCH_ROWS, nonconjugate_step
+from pymc_dpsteps.steps.split_merge_plug_in import plug_in_step
 
 __all__ = ["SplitMerge"]
 
-_PROPOSALS = ("auto", "restricted_gibbs", "sequential", "nonconjugate")
+_PROPOSALS = ("auto", "restricted_gibbs", "sequential", "plug_in", "nonconjugate")
 
 
 class SplitMerge(MarginalStep):
@@ -33,14 +34,16 @@ class SplitMerge(MarginalStep):
     ----------
     vars : variable or list of variables, optional
         The allocation; needed only where the model has several.
-    proposal : {"auto", "restricted_gibbs", "sequential", "nonconjugate"}, default "auto"
+    proposal : {"auto", "restricted_gibbs", "sequential", "plug_in", "nonconjugate"}, default "auto"
         How a split is made. "restricted_gibbs" is the proposal of Jain and Neal: with the atoms
         integrated out [1]_ for a conjugate pair, else with the atoms in the state [2]_.
-        "sequential" is that of Dahl and Newcomb [3]_, for conjugate pairs. "nonconjugate" is
-        [2]_ for any pair. "auto" is "sequential" for a conjugate pair, else "nonconjugate".
+        "sequential" is that of Dahl and Newcomb [3]_, for conjugate pairs. "plug_in" allocates
+        sequentially for any pair, by densities at atoms that follow the items placed so far;
+        "nonconjugate" is [2]_ for any pair. "auto" is "sequential" for a conjugate pair, else
+        "plug_in".
     t : int, default 5
-        Intermediate restricted Gibbs scans that make a launch state; "sequential" has none.
-    moves : int, default 1
+        Intermediate restricted Gibbs scans that make a launch state, where the proposal has one.
+    moves : int, default 3
         Proposals per iteration.
     concentration, atoms, init, model, rng
         See `MixtureStep`. Of several steps in a list each makes its own start: the last one's
@@ -55,8 +58,11 @@ class SplitMerge(MarginalStep):
 
     Notes
     -----
-    "sequential" makes one pass over the items where "restricted_gibbs" makes t + 1. Of its
-    proposals a similar share is accepted, so that it is the default.
+    "sequential" and "plug_in" make one pass over the items where the others make t + 1, and at
+    least as many of their proposals are accepted.
+
+    Beside a step that updates them, ``atoms=None, concentration=None`` saves a second update of
+    atoms and concentration in every iteration.
 
     In the statistics, `births` and `deaths` count accepted splits and merges. With several steps
     in a list, `pymc.sample` gives each statistic that they share one more dimension.
@@ -74,15 +80,24 @@ class SplitMerge(MarginalStep):
     """
 
     name = "split_merge"
-    uses_statistics: ClassVar[tuple[str, ...]] = ("update", "log_marginal", "draw_posterior")
+    uses_statistics: ClassVar[tuple[str, ...]] = (
+        "update",
+        "log_marginal",
+        "draw_posterior",
+        "refresh",
+        "shift",
+        "log_predictive",
+    )
 
     def __init__(
         self,
         vars: Any = None,
         *,
-        proposal: Literal["auto", "restricted_gibbs", "sequential", "nonconjugate"] = "auto",
+        proposal: Literal[
+            "auto", "restricted_gibbs", "sequential", "plug_in", "nonconjugate"
+        ] = "auto",
         t: int = 5,
-        moves: int = 1,
+        moves: int = 3,
         **kwargs: Any,
     ) -> None:
         check_option("proposal", proposal, _PROPOSALS)
@@ -95,7 +110,7 @@ class SplitMerge(MarginalStep):
         super()._check_prior()
         if self.proposal == "sequential" and not self._conjugacy.complete:
             raise MixtureError(
-                f"{self._no_pair_message()} Or use dps.SplitMerge(proposal='nonconjugate')."
+                f"{self._no_pair_message()} Or use dps.SplitMerge(proposal='plug_in')."
             )
 
     def _draws_at_once(self) -> int:
@@ -106,11 +121,15 @@ class SplitMerge(MarginalStep):
         self._scratch: Scratch = allocate_scratch(self._mixture.n_items)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        given = (self.rng, self._state, self._scratch, self.t, self.moves)
+        given = (self.rng, self._state, self._scratch)
         crp = self._mixture.prior.kind is PriorKind.CRP
-        if self.proposal == "nonconjugate" or not self._conjugacy.complete:
-            splits, merges, evaluations = nonconjugate_step(*given, crp, *rest)
+        pair = self._conjugacy.complete
+        if self.proposal == "plug_in" or (self.proposal == "auto" and not pair):
+            found = plug_in_step(*given, self.moves, crp, *rest)
+        elif self.proposal == "nonconjugate" or not pair:
+            found = nonconjugate_step(*given, self.t, self.moves, crp, *rest)
         else:
             sequential = self.proposal in ("auto", "sequential")
-            splits, merges, evaluations = conjugate_step(*given, sequential, crp, *rest)
+            found = conjugate_step(*given, self.t, self.moves, sequential, crp, *rest)
+        splits, merges, evaluations = found
         return splits, merges, evaluations

@@ -15,10 +15,12 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.split_merge_moves import (
+    INFORMED,
     Scratch,
     accept_move,
     choose_pair,
     empty_slot,
+    log_pair_ratio,
     log_prior_ratio,
     move_only_item,
     settle,
@@ -26,16 +28,16 @@ from pymc_dpsteps.steps.split_merge_moves import (
 from pymc_dpsteps.steps.split_merge_restricted import restricted_gibbs
 from pymc_dpsteps.steps.split_merge_sequential import allocate_sequentially
 from pymc_dpsteps.steps.state import State, derive_of, draw_posterior_of, log_marginal_of, update_of
-from pymc_dpsteps.steps.updates import prepare, update_rest
+from pymc_dpsteps.steps.updates import copy_row, prepare, update_rest
 
 __all__ = ["conjugate_step"]
 
 
 @njit
-def draw_atoms(rng: np.random.Generator, stats_row: int, slot: int, state: State) -> None:
-    """Draw the atoms of a slot from their posterior given the statistics in a row."""
-    draw_posterior_of(state)(rng, state.stats[stats_row], state.shared, state.values[slot])
-    derive_of(state)(state.values, slot, slot + 1, state.shared, state.columns)
+def draw_atoms(rng: np.random.Generator, stats_row: int, row: int, state: State) -> None:
+    """Draw the atoms of a row from their posterior given the statistics in another."""
+    draw_posterior_of(state)(rng, state.stats[stats_row], state.shared, state.values[row])
+    derive_of(state)(state.values, row, row + 1, state.shared, state.columns)
 
 
 @njit
@@ -48,7 +50,8 @@ def conjugate_move(
     scratch: Scratch,
 ) -> int:
     """One proposal. Returns +1 for a split, -1 for a merge, 0 if rejected."""
-    n = choose_pair(rng, state, scratch)
+    informed = rng.random() < INFORMED
+    n = choose_pair(rng, state, scratch, informed)
     members, stats = scratch.members, state.stats
     first_slot, second_slot = state.z[members[0]], state.z[members[1]]
     split = first_slot == second_slot
@@ -57,11 +60,13 @@ def conjugate_move(
         if first_slot < 0:
             return 0
     first, second = len(state.counts), len(state.counts) + 1  # rows of scratch
+    merged = second + 1
     update, log_marginal = update_of(state), log_marginal_of(state)
     stats[first] = 0.0
     for p in range(n):
         update(stats[first], members[p], 1.0, state.items, state.shared, state.datum)
     log_merged = log_marginal(stats[first], state.shared)
+    draw_atoms(rng, first, merged, state)
     if sequential:
         log_q = allocate_sequentially(rng, n, discount, not split, state, scratch)
     else:
@@ -71,17 +76,23 @@ def conjugate_move(
     log_split = log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first) - log_q
     log_split += log_marginal(stats[first], state.shared)
     log_split += log_marginal(stats[second], state.shared)
+    rows = (first_slot, second_slot, merged)
+    if split:
+        rows = (first, second, second_slot)
+        draw_atoms(rng, first, first, state)
+        draw_atoms(rng, second, second, state)
+    if informed:
+        slots = (first_slot, second_slot)
+        log_split += log_pair_ratio(state, members[0], slots, rows, n_first, n - n_first)
     if not accept_move(rng, split, log_split, log_merged):
         return 0
     settle(state, scratch, n, first_slot, second_slot)
     if split:
-        draw_atoms(rng, first, first_slot, state)
-    else:
-        for p in range(n):
-            if scratch.side[p] == 1:
-                update(stats[second], members[p], 1.0, state.items, state.shared, state.datum)
-    draw_atoms(rng, second, second_slot, state)
-    return 1 if split else -1
+        copy_row(state, first, first_slot)
+        copy_row(state, second, second_slot)
+        return 1
+    copy_row(state, merged, second_slot)
+    return -1
 
 
 @njit

@@ -3,6 +3,12 @@
 Two items i, j pick the move: in one cluster it is split between them, in two these are merged.
 S is what else is in their clusters. A split leaves j's side in its slot and puts i's side into a
 uniformly chosen empty slot; a merge puts all into j's slot.
+
+Most pairs of items are in clusters that nothing will merge. Three pairs in four, at random, are
+*informed*, the others uniform. In an informed pair i is uniform, j's cluster c has probability
+proportional to n_c F(y_i | φ_c), as if i alone were reassigned, and j is a uniform item of it. The
+probability of an informed pair differs between the states before and after a move, and is part of
+its acceptance.
 """
 
 from __future__ import annotations
@@ -15,23 +21,28 @@ import numpy as np
 from pymc_dpsteps.jit import njit, njit_inline
 from pymc_dpsteps.steps.marginal import accept
 from pymc_dpsteps.steps.occupancy import count, occupy, vacate
-from pymc_dpsteps.steps.state import State, log_prob_of
-from pymc_dpsteps.steps.updates import copy_row
+from pymc_dpsteps.steps.state import State, kernel_of, log_prob_of
+from pymc_dpsteps.steps.updates import copy_row, pick
 from pymc_dpsteps.urns.crp import choose_slot
 
 __all__ = [
+    "INFORMED",
     "Scratch",
     "accept_move",
     "allocate_scratch",
     "choose_pair",
     "choose_side",
     "empty_slot",
+    "log_pair_ratio",
     "log_prior_ratio",
     "move_only_item",
     "part",
     "random_sides",
     "settle",
 ]
+
+
+INFORMED = 0.75  # probability that a pair is informed
 
 
 class Scratch(NamedTuple):
@@ -45,11 +56,14 @@ class Scratch(NamedTuple):
         By place in `members`: 1 on i's side, 0 on j's.
     parts : (N,) int64
         The members of i's side, then those of j's.
+    others : (N,) int64
+        The members of j's side, where they are listed one by one.
     """
 
     members: np.ndarray
     side: np.ndarray
     parts: np.ndarray
+    others: np.ndarray
 
 
 def allocate_scratch(n_items: int) -> Scratch:
@@ -58,12 +72,15 @@ def allocate_scratch(n_items: int) -> Scratch:
 
 
 @njit
-def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch) -> int:
-    """Choose i and j uniformly and list the members of their clusters; returns n."""
+def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch, informed: bool) -> int:
+    """Choose i and j and list the members of their clusters; returns n."""
     z, members = state.z, scratch.members
     i = int(rng.integers(0, len(z)))
-    j = int(rng.integers(0, len(z) - 1))
-    j += j >= i
+    if informed:
+        j = informed_partner(rng, i, state)
+    else:
+        j = int(rng.integers(0, len(z) - 1))
+        j += j >= i
     members[0], members[1] = i, j
     n = 2
     for k in range(len(z)):
@@ -71,6 +88,74 @@ def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch) -> int
             members[n] = k
             n += 1
     return n
+
+
+@njit
+def informed_partner(rng: np.random.Generator, i: int, state: State) -> int:
+    """An item j != i with probability proportional to F(y_i | atoms of j's cluster)."""
+    z, prior, log_density = state.z, state.prior, state.log_density
+    n = 0
+    for a in range(state.n_active[0]):
+        k = state.active[a]
+        others = state.counts[k] - (k == z[i])
+        if others > 0:
+            state.candidates[n], prior[n] = k, others
+            n += 1
+    kernel = kernel_of(state)
+    kernel(i, state.candidates, n, state.items, state.columns, state.shared, log_density)
+    chosen = pick(rng, log_density, prior, n)
+    slot, rank = state.candidates[chosen], int(rng.random() * prior[chosen])
+    for j in range(len(z)):
+        if z[j] == slot and j != i:
+            if rank == 0:
+                return j
+            rank -= 1
+    return -1  # not reached
+
+
+@njit
+def log_pair_ratio(
+    state: State,
+    i: int,
+    slots: tuple[int, int],
+    rows: tuple[int, int, int],
+    n_first: int,
+    n_second: int,
+) -> float:
+    """Log probability of the informed pair where it is split, less that where it is merged.
+
+    `rows` hold the atoms of i's side, of j's side and of both merged.
+    """
+    candidates, prior, log_density = state.candidates, state.prior, state.log_density
+    n = 0
+    for a in range(state.n_active[0]):
+        k = state.active[a]
+        if k != slots[0] and k != slots[1]:
+            candidates[n], prior[n] = k, state.counts[k]
+            n += 1
+    for side in range(3):
+        candidates[n + side] = rows[side]
+    kernel = kernel_of(state)
+    kernel(i, candidates, n + 3, state.items, state.columns, state.shared, log_density)
+    prior[n], prior[n + 1] = n_first - 1, n_second
+    split = log_density[n + 1] - log_sum(log_density, prior, n + 2)
+    log_density[n], prior[n] = log_density[n + 2], n_first + n_second - 1
+    merged = log_density[n] - log_sum(log_density, prior, n + 1)
+    return split - merged
+
+
+@njit
+def log_sum(log_density: np.ndarray, prior: np.ndarray, n: int) -> float:
+    """Log of the sum over j < n of prior[j] exp(log_density[j])."""
+    largest = -np.inf
+    for j in range(n):
+        if prior[j] > 0.0 and log_density[j] > largest:
+            largest = log_density[j]
+    total = 0.0
+    for j in range(n):
+        if prior[j] > 0.0 and log_density[j] > -np.inf:
+            total += prior[j] * exp(log_density[j] - largest)
+    return largest + log(total)
 
 
 @njit

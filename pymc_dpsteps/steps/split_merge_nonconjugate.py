@@ -28,11 +28,13 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit, njit_inline
 from pymc_dpsteps.steps.split_merge_moves import (
+    INFORMED,
     Scratch,
     accept_move,
     choose_pair,
     choose_side,
     empty_slot,
+    log_pair_ratio,
     log_prior_ratio,
     move_only_item,
     part,
@@ -66,7 +68,7 @@ def log_density(x: np.ndarray, members: np.ndarray, state: State) -> float:
 
 @njit
 def approximate_conditional(
-    x: np.ndarray, q: int, members: np.ndarray, state: State
+    x: np.ndarray, q: int, members: np.ndarray, steps: int, state: State
 ) -> tuple[float, float]:
     """Centre and scale of the conditional of x[q], by Newton steps on finite differences.
 
@@ -76,7 +78,7 @@ def approximate_conditional(
     old, width = x[q], state.widths[q]
     h = _DIFFERENCE * width
     centre, scale = old, width / 3.0
-    for _ in range(_NEWTON_STEPS):
+    for _ in range(steps):
         x[q] = centre - h
         left = log_density(x, members, state)
         x[q] = centre + h
@@ -99,6 +101,7 @@ def scan_atoms(
     members: np.ndarray,
     present: int,
     replay: bool,
+    steps: int,
     state: State,
 ) -> float:
     """Last scan of the atoms of a launch row: draw them, or take those of row `present`.
@@ -108,7 +111,7 @@ def scan_atoms(
     x = state.values[row]
     log_q = 0.0
     for q in range(len(x)):
-        centre, scale = approximate_conditional(x, q, members, state)
+        centre, scale = approximate_conditional(x, q, members, steps, state)
         x[q] = state.values[present, q] if replay else centre + scale * rng.standard_t(_DEGREES)
         distance = (x[q] - centre) / scale
         log_q += _LOG_T - log(scale) - 0.5 * (_DEGREES + 1.0) * log1p(distance**2 / _DEGREES)
@@ -181,7 +184,8 @@ def nonconjugate_move(
     rng: np.random.Generator, row: int, t: int, discount: float, state: State, scratch: Scratch
 ) -> tuple[int, int]:
     """One proposal. Returns +1 for a split, -1 for a merge, 0 if rejected; and evaluations."""
-    n = choose_pair(rng, state, scratch)
+    informed = rng.random() < INFORMED
+    n = choose_pair(rng, state, scratch, informed)
     members, parts, values = scratch.members, scratch.parts, state.values
     first_slot, second_slot = state.z[members[0]], state.z[members[1]]
     split = first_slot == second_slot
@@ -192,16 +196,21 @@ def nonconjugate_move(
     evaluations = launch(rng, row, n, t, discount, state, scratch)
 
     n_first = part(scratch, n)
-    log_split = -scan_atoms(rng, row, parts[:n_first], first_slot, not split, state)
-    log_split -= scan_atoms(rng, row + 1, parts[n_first:n], second_slot, not split, state)
+    log_split = -scan_atoms(rng, row, parts[:n_first], first_slot, not split, _NEWTON_STEPS, state)
+    log_split -= scan_atoms(
+        rng, row + 1, parts[n_first:n], second_slot, not split, _NEWTON_STEPS, state
+    )
     log_split -= scan_sides(rng, row, n, discount, not split, state, scratch)
-    log_merged = -scan_atoms(rng, row + 2, members[:n], second_slot, split, state)
+    log_merged = -scan_atoms(rng, row + 2, members[:n], second_slot, split, _NEWTON_STEPS, state)
 
     n_first = part(scratch, n)
     log_split += log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first)
     log_split += log_density(values[row], parts[:n_first], state)
     log_split += log_density(values[row + 1], parts[n_first:n], state)
     log_merged += log_density(values[row + 2], members[:n], state)
+    if informed:
+        slots, rows = (first_slot, second_slot), (row, row + 1, row + 2)
+        log_split += log_pair_ratio(state, members[0], slots, rows, n_first, n - n_first)
     if not accept_move(rng, split, log_split, log_merged):
         return 0, evaluations
     settle(state, scratch, n, first_slot, second_slot)

@@ -11,9 +11,9 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.split_merge_moves import Scratch, choose_side, random_sides
-from pymc_dpsteps.steps.state import State, log_marginal_of, update_of
+from pymc_dpsteps.steps.state import State, log_predictive_of, refresh_of, shift_of
 
-__all__ = ["restricted_gibbs"]
+__all__ = ["restricted_gibbs", "start_sides"]
 
 
 @njit
@@ -31,21 +31,33 @@ def restricted_gibbs(
     Leaves the statistics of i's and j's sides in rows K and K + 1. Returns the log probability
     of the last scan.
     """
-    first = len(state.counts)
-    update = update_of(state)
-    state.stats[first:] = 0.0
+    shift = shift_of(state)
+    rows = start_sides(state)
     random_sides(rng, scratch, n)
     for p in range(n):
-        row = state.stats[first + 1 - scratch.side[p]]
-        update(row, scratch.members[p], 1.0, state.items, state.shared, state.datum)
+        k, row = scratch.members[p], rows[1 - scratch.side[p]]
+        shift(state.stats[row], state.cache[row], k, 1.0, state.items, state.shared, state.datum)
     for _ in range(t):
-        scan_sides(rng, n, discount, False, state, scratch)
-    return scan_sides(rng, n, discount, replay, state, scratch)
+        scan_sides(rng, rows, n, discount, False, state, scratch)
+    return scan_sides(rng, rows, n, discount, replay, state, scratch)
+
+
+@njit
+def start_sides(state: State) -> np.ndarray:
+    """Make the statistics of both sides those of no item; returns their rows, K and K + 1."""
+    rows = state.candidates[:2]
+    refresh = refresh_of(state)
+    for p in range(2):
+        rows[p] = len(state.counts) + p
+        state.stats[rows[p]] = 0.0
+        refresh(state.stats[rows[p]], state.cache[rows[p]], state.shared)
+    return rows
 
 
 @njit
 def scan_sides(
     rng: np.random.Generator,
+    rows: np.ndarray,
     n: int,
     discount: float,
     replay: bool,
@@ -53,40 +65,22 @@ def scan_sides(
     scratch: Scratch,
 ) -> float:
     """Reassign every item of S given all others; returns the log probability of the scan."""
-    z, members, side, stats = state.z, scratch.members, scratch.side, state.stats
-    log_marginal, update = log_marginal_of(state), update_of(state)
-    items, shared, datum = state.items, state.shared, state.datum
-    first, second = len(state.counts), len(state.counts) + 1
+    z, members, side = state.z, scratch.members, scratch.side
+    stats, cache, items = state.stats, state.cache, state.items
+    shared, datum, out = state.shared, state.datum, state.log_density
+    shift, log_predictive = shift_of(state), log_predictive_of(state)
     first_slot = z[members[0]]
     n_first = side[:n].sum()
-    log_first, log_second = log_marginal(stats[first], shared), log_marginal(stats[second], shared)
     log_q = 0.0
     for p in range(2, n):
-        k = members[p]
-        if side[p] == 1:
-            log_first_with = log_first
-            update(stats[first], k, -1.0, items, shared, datum)
-            log_first = log_marginal(stats[first], shared)
-            update(stats[second], k, 1.0, items, shared, datum)
-            log_second_with = log_marginal(stats[second], shared)
-        else:
-            log_second_with = log_second
-            update(stats[second], k, -1.0, items, shared, datum)
-            log_second = log_marginal(stats[second], shared)
-            update(stats[first], k, 1.0, items, shared, datum)
-            log_first_with = log_marginal(stats[first], shared)
+        k, row = members[p], rows[1 - side[p]]
+        shift(stats[row], cache[row], k, -1.0, items, shared, datum)
         n_first -= side[p]
-        log_odds = log((n_first - discount) / (n - 1 - n_first - discount))
-        log_odds += log_first_with - log_first - (log_second_with - log_second)
-        old = side[p]
+        log_predictive(k, rows, 2, stats, cache, items, shared, datum, out)
+        log_odds = log((n_first - discount) / (n - 1 - n_first - discount)) + out[0] - out[1]
         side[p], log_p = choose_side(rng, log_odds, replay, int(z[k] == first_slot))
         log_q += log_p
         n_first += side[p]
-        if side[p] == old:  # the other side, which holds the item for the moment, loses it
-            update(stats[second if old == 1 else first], k, -1.0, items, shared, datum)
-            update(stats[first if old == 1 else second], k, 1.0, items, shared, datum)
-        if side[p] == 1:
-            log_first = log_first_with
-        else:
-            log_second = log_second_with
+        row = rows[1 - side[p]]
+        shift(stats[row], cache[row], k, 1.0, items, shared, datum)
     return log_q

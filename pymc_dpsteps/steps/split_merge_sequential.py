@@ -12,7 +12,8 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.split_merge_moves import Scratch, choose_side
-from pymc_dpsteps.steps.state import State, log_marginal_of, update_of
+from pymc_dpsteps.steps.split_merge_restricted import start_sides
+from pymc_dpsteps.steps.state import State, log_predictive_of, shift_of
 
 __all__ = ["allocate_sequentially"]
 
@@ -31,36 +32,27 @@ def allocate_sequentially(
     Leaves the statistics of i's and j's sides in rows K and K + 1. Returns the log
     probability of the allocation given its order.
     """
-    z, members, side, stats = state.z, scratch.members, scratch.side, state.stats
-    log_marginal, update = log_marginal_of(state), update_of(state)
-    items, shared, datum = state.items, state.shared, state.datum
-    first, second = len(state.counts), len(state.counts) + 1
+    z, members, side = state.z, scratch.members, scratch.side
+    stats, cache, items = state.stats, state.cache, state.items
+    shared, datum, out = state.shared, state.datum, state.log_density
+    shift, log_predictive = shift_of(state), log_predictive_of(state)
+    rows = start_sides(state)
+    for p in range(2):
+        shift(stats[rows[p]], cache[rows[p]], members[p], 1.0, items, shared, datum)
     first_slot = z[members[0]]
-    stats[first:] = 0.0
-    update(stats[first], members[0], 1.0, items, shared, datum)
-    update(stats[second], members[1], 1.0, items, shared, datum)
-    log_first, log_second = log_marginal(stats[first], shared), log_marginal(stats[second], shared)
     side[0], side[1] = 1, 0
     n_first, n_second = 1, 1
     log_q = 0.0
     for p in range(2, n):
-        drawn = int(rng.integers(p, n))
+        drawn = p + int(rng.random() * (n - p))
         k = members[drawn]
         members[p], members[drawn] = k, members[p]
-        update(stats[first], k, 1.0, items, shared, datum)
-        update(stats[second], k, 1.0, items, shared, datum)
-        log_first_with = log_marginal(stats[first], shared)
-        log_second_with = log_marginal(stats[second], shared)
-        log_odds = log((n_first - discount) / (n_second - discount))
-        log_odds += log_first_with - log_first - (log_second_with - log_second)
+        log_predictive(k, rows, 2, stats, cache, items, shared, datum, out)
+        log_odds = log((n_first - discount) / (n_second - discount)) + out[0] - out[1]
         side[p], log_p = choose_side(rng, log_odds, replay, int(z[k] == first_slot))
         log_q += log_p
-        if side[p] == 1:
-            update(stats[second], k, -1.0, items, shared, datum)
-            log_first = log_first_with
-            n_first += 1
-        else:
-            update(stats[first], k, -1.0, items, shared, datum)
-            log_second = log_second_with
-            n_second += 1
+        n_first += side[p]
+        n_second += 1 - side[p]
+        row = rows[1 - side[p]]
+        shift(stats[row], cache[row], k, 1.0, items, shared, datum)
     return log_q

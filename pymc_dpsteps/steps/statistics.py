@@ -1,12 +1,12 @@
 """Sufficient statistics of the clusters, for algorithms that integrate the atoms out."""
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.steps.state import State, refresh_of, update_of
 
 __all__ = ["collect_statistics"]
 
 
-@njit
+@njit_lean
 def collect_statistics(state: State) -> None:
     """Sufficient statistics and cache of all occupied slots and of no item, from scratch.
 

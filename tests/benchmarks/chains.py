@@ -10,7 +10,7 @@ from pymc.step_methods.compound import CompoundStep
 
 from pymc_dpsteps.diagnostics import integrated_autocorr_time
 from tests.benchmarks import reference_sampler
-from tests.benchmarks.cases import K
+from tests.benchmarks.cases import CASES, K
 
 FUNCTIONALS = ("k", "squares", "density", "alpha")
 M = 3
@@ -48,13 +48,18 @@ class Result:
 
     def row(self, ms):
         """Columns of a table: mean, τ and independent draws per second of each functional."""
-        row = {}
-        for name, *values in zip(
-            FUNCTIONALS, self.mean, self.mean_se, self.tau, self.tau_se, 1e3 / (self.tau * ms)
-        ):
-            keys = ("mean", "mean_se", "tau", "tau_se", "per_s")
-            row |= {f"{name}_{key}": float(v) for key, v in zip(keys, values, strict=True)}
-        return row
+        columns = {
+            "mean": self.mean,
+            "mean_se": self.mean_se,
+            "tau": self.tau,
+            "tau_se": self.tau_se,
+            "per_s": 1e3 / (self.tau * ms),
+        }
+        return {
+            f"{name}_{column}": float(values[f])
+            for f, name in enumerate(FUNCTIONALS[: len(self.tau)])
+            for column, values in columns.items()
+        }
 
 
 def functionals(case, alpha, z, mu, sigma, row):
@@ -127,8 +132,6 @@ def by_hand(case, n_sweeps, seed):
 @cache
 def reference_result(name):
     """The hand-written sampler on a case."""
-    from tests.benchmarks.cases import CASES
-
     n_chains, n_sweeps, n_tune = LENGTHS[name]
     chains = [by_hand(CASES[name], n_tune + n_sweeps, c)[n_tune:] for c in range(n_chains)]
     return Result.of(np.array(chains))

@@ -62,8 +62,6 @@ def shown(value):
     """Three digits of a number."""
     if value is None:
         return ""
-    return (
-        f"{value:,.3g}"
-        if isinstance(value, float) and value < 1000
-        else (f"{value:,.0f}" if isinstance(value, float) else str(value))
-    )
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"

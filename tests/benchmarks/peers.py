@@ -81,7 +81,7 @@ def jags(case, draws):
         (path / "model").write_text(model)
         (path / "data").write_text(f"N <- {len(case.y)}\ny <- c({', '.join(map(str, case.y))})\n")
         (path / "seed").write_text(f'.RNG.name <- "base::Mersenne-Twister"\n.RNG.seed <- {SEED}\n')
-        (path / "script").write_text(JAGS_SCRIPT.format(warm_up=WARM_UP, draws=draws))
+        (path / "script").write_text(JAGS_SCRIPT.format(warm_up=draws // 4, draws=draws))
         subprocess.run(["jags", "script"], cwd=path, check=True, capture_output=True)
         seconds = (os.stat(path / "end").st_mtime_ns - os.stat(path / "start").st_mtime_ns) / 1e9
         values = pd.read_csv(path / "CODAchain1.txt", sep=r"\s+", header=None, usecols=[1])

@@ -17,6 +17,7 @@ from tests.benchmarks.cases import CASES
 ALGORITHMS = {
     "Neal 8": [dps.Neal8],
     "Neal 8, m = 1": [partial(dps.Neal8, m=1)],
+    "Neal 8, fresh auxiliaries": [partial(dps.Neal8, reuse=False)],
     "Neal 4": [dps.Neal4],
     "Neal 5": [dps.Neal5],
     "Neal 6": [dps.Neal6],

@@ -76,5 +76,5 @@ def test_sweep_of_neal8(name, record):
         kernel("y", z, **options)
         step = dps.Neal8(m=M)
     state = settled(step, model)
-    seconds = median_seconds(lambda: neal8_sweep(step.rng, state, M), repeats=50)
+    seconds = median_seconds(lambda: neal8_sweep(step.rng, state, M, step.reuse), repeats=50)
     record("kernels", kernel=name, clusters=int(state.n_active[0]), ns_per_item=seconds / N * 1e9)

@@ -24,7 +24,8 @@ def data(n_items, n_groups, d):
 
 @pytest.mark.benchmark
 @pytest.mark.parametrize("d", DIMENSIONS)
-def test_neal8(d, record):
+@pytest.mark.parametrize("reuse", [False, True])
+def test_neal8(reuse, d, record):
     n_items = 1_000
     y, correlation = data(n_items, 5, d), 0.7 * np.eye(d) + 0.3
     with pm.Model() as model:
@@ -33,7 +34,7 @@ def test_neal8(d, record):
         z = dps.ChineseRestaurantProcess("z", 1.0, K=K, shape=n_items)
         cov = scale[:, None, None] ** 2 * correlation
         pm.MvNormal("y", mu[z], cov=cov[z], observed=y)
-        step = dps.Neal8(m=M)
+        step = dps.Neal8(m=M, reuse=reuse)
     state = settled(step, model)
     scales = np.append(np.exp(state.values[:K, -1]), np.ones(M))
     means = np.vstack([state.values[:K, :d], np.zeros((M, d))])
@@ -46,12 +47,13 @@ def test_neal8(d, record):
     def by_hand():
         reference.neal8_sweep(rng, y, *arrays, correlation, SPREAD, 1.0, M)
 
-    ours_s, reference_s = alternate(
-        (lambda: neal8_sweep(step.rng, state, M), arrays_of(state)), (by_hand, arrays), repeats=200
-    )
+    def ours():
+        neal8_sweep(step.rng, state, M, reuse)
+
+    ours_s, reference_s = alternate((ours, arrays_of(state)), (by_hand, arrays), repeats=200)
     record(
         "multivariate sweeps",
-        algorithm="Neal 8",
+        algorithm="Neal 8, auxiliaries kept" if reuse else "Neal 8",
         dimension=d,
         items=n_items,
         clusters=int(state.n_active[0]),

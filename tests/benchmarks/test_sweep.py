@@ -42,14 +42,16 @@ def measured(record, algorithm, state, ours, by_hand):
 
 @pytest.mark.benchmark
 @pytest.mark.parametrize("n_items", SIZES)
-def test_neal8(n_items, record):
+@pytest.mark.parametrize("reuse", [False, True])
+def test_neal8(reuse, n_items, record):
+    """By hand all auxiliaries are drawn anew for each item, as with ``reuse=False``."""
     y = data(n_items)
     with pm.Model() as model:
         mu = pm.Normal("mu", M0, S0, shape=K)
         sigma = pm.HalfNormal("sigma", T0, shape=K)
         z = dps.ChineseRestaurantProcess("z", ALPHA, K=K, shape=n_items)
         pm.Normal("y", mu[z], sigma[z], observed=y)
-        step = dps.Neal8(m=M)
+        step = dps.Neal8(m=M, reuse=reuse)
     state = settled(step, model)
     rng, prior = np.random.default_rng(2), (ALPHA, M0, S0, T0)
     occupancy = [a.copy() for a in (state.z, state.counts, state.active, state.position)]
@@ -60,11 +62,15 @@ def test_neal8(n_items, record):
     def by_hand():
         reference.neal8_sweep(rng, y, *arrays, prior, reference.draw_half_normal, M)
 
-    measured(record, "Neal 8", state, lambda: neal8_sweep(step.rng, state, M), (by_hand, arrays))
+    def ours():
+        neal8_sweep(step.rng, state, M, reuse)
+
+    algorithm = "Neal 8, auxiliaries kept" if reuse else "Neal 8"
+    measured(record, algorithm, state, ours, (by_hand, arrays))
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize("n_items", SIZES)
+@pytest.mark.parametrize("n_items", [*SIZES, 1_000_000])
 def test_blocked(n_items, record):
     y = data(n_items)
     with pm.Model() as model:

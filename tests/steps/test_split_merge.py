@@ -30,7 +30,7 @@ from tests.helpers_exact import (
     enumerate_normal,
 )
 
-FORMS = ["restricted_gibbs", "sequential", "nonconjugate"]
+FORMS = ["restricted_gibbs", "sequential", "plug_in", "nonconjugate"]
 ASYMMETRIC = np.array([0.3, 1.0, 2.0, 0.7])
 
 
@@ -308,7 +308,7 @@ def test_sequential_proposal_needs_a_conjugate_pair():
     with pm.Model():
         mu = pm.StudentT("mu", nu=3, mu=0, sigma=2, shape=4)
         pm.Normal("y", mu[crp_prior()], NOISE, observed=SIX_POINTS)
-        with pytest.raises(dps.MixtureError, match=r"mu.*proposal='nonconjugate'"):
+        with pytest.raises(dps.MixtureError, match=r"mu.*proposal='plug_in'"):
             dps.SplitMerge(proposal="sequential")
         dps.SplitMerge(proposal="restricted_gibbs")
 

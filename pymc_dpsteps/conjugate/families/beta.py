@@ -9,7 +9,7 @@ from math import exp, lgamma
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.sums import TINY, update
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.mixture.structure import Family
 from pymc_dpsteps.urns.common import log_gamma_draw
 
@@ -18,33 +18,33 @@ __all__ = ["BETA"]
 _ALMOST_ONE = 1.0 - 2.0**-53
 
 
-@njit
+@njit_lean
 def _log_beta(a: float, b: float) -> float:
     return lgamma(a) + lgamma(b) - lgamma(a + b)
 
 
-@njit
+@njit_lean
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over p."""
     a, b = hyper
     return stats[3] + _log_beta(a + stats[1], b + stats[2]) - _log_beta(a, b)
 
 
-@njit
+@njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """``cache = (a, b, log B(a, b))`` of the posterior."""
     a, b = hyper[0] + stats[1], hyper[1] + stats[2]
     cache[0], cache[1], cache[2] = a, b, _log_beta(a, b)
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation."""
     log_beta = _log_beta(cache[first] + datum[at], cache[first + 1] + datum[at + 1])
     return datum[at + 2] + log_beta - cache[first + 2]
 
 
-@njit
+@njit_lean
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:

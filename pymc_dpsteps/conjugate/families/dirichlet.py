@@ -9,14 +9,14 @@ from math import exp, lgamma
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.sums import TINY, update
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.mixture.structure import Family
 from pymc_dpsteps.urns.common import log_gamma_draw
 
 __all__ = ["DIRICHLET"]
 
 
-@njit
+@njit_lean
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over p."""
     mass, total, result = 0.0, 0.0, stats[d + 1]
@@ -28,7 +28,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     return result + lgamma(mass) - lgamma(mass + total)
 
 
-@njit
+@njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """``cache = (Σ α, log Γ(Σ α), α_1, …, α_d, log Γ(α_1), …, log Γ(α_d))`` of the posterior."""
     cache[0] = 0.0
@@ -39,7 +39,7 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     cache[1] = lgamma(cache[0])
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation."""
     total, result = 0.0, datum[at + d]
@@ -50,7 +50,7 @@ def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at:
     return result + cache[first + 1] - lgamma(cache[first] + total)
 
 
-@njit
+@njit_lean
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:

@@ -9,13 +9,13 @@ from math import lgamma, log
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.sums import TINY, update
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.mixture.structure import Family
 
 __all__ = ["GAMMA"]
 
 
-@njit
+@njit_lean
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over λ."""
     shape, rate = hyper
@@ -23,21 +23,21 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     return stats[3] + shape * log(rate) - lgamma(shape) + lgamma(a) - a * log(b)
 
 
-@njit
+@njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """``cache = (a, b, a log b - log Γ(a))`` with a and b of the posterior."""
     a, b = hyper[0] + stats[1], hyper[1] + stats[2]
     cache[0], cache[1], cache[2] = a, b, a * log(b) - lgamma(a)
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation."""
     a = cache[first] + datum[at]
     return datum[at + 2] + cache[first + 2] + lgamma(a) - a * log(cache[first + 1] + datum[at + 1])
 
 
-@njit
+@njit_lean
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:

@@ -13,7 +13,7 @@ from math import log, pi, sqrt
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.moments import update_vector_moments
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.linalg import (
     cholesky,
     log_determinant,
@@ -25,7 +25,7 @@ from pymc_dpsteps.mixture.structure import Family
 __all__ = ["LINEAR"]
 
 
-@njit
+@njit_lean
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation."""
     tau = datum[d + 1]
@@ -94,7 +94,7 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     cache[rest + 1], cache[rest + 2], cache[rest + 3] = precision, precision * error, share
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation, normal."""
     direction, fit, scratch = first + d, first + 2 * d, first + 3 * d

@@ -8,12 +8,12 @@ which it exceeds them, and over many additions and removals these errors add up.
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 
 __all__ = ["update_moments", "update_vector_moments"]
 
 
-@njit
+@njit_lean
 def update_moments(moments: np.ndarray, e: float, w: float, sign: float) -> None:
     """Add or remove the value e with weight w > 0; of no value all moments are exactly zero.
 
@@ -27,16 +27,17 @@ def update_moments(moments: np.ndarray, e: float, w: float, sign: float) -> None
     before = moments[1]
     total = before + sign * w
     deviation = e - moments[2] - moments[3]
+    change = sign * w / total * deviation
     # The deviation from the new mean is that from the old one times before / total.
-    moments[4] = max(moments[4] + sign * w * deviation * deviation * before / total, 0.0)
-    rest = moments[3] + sign * w * deviation / total
+    moments[4] = max(moments[4] + change * deviation * before, 0.0)
+    rest = moments[3] + change
     mean = moments[2] + rest
     moments[3] = rest - (mean - moments[2])
     moments[2] = mean
     moments[1] = total
 
 
-@njit
+@njit_lean
 def update_vector_moments(
     d: int, moments: np.ndarray, e: np.ndarray, w: float, sign: float
 ) -> None:

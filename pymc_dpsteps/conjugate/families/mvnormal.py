@@ -8,7 +8,7 @@ from math import log, pi
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.moments import update_vector_moments
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.linalg import (
     cholesky,
     inverse,
@@ -23,7 +23,7 @@ from pymc_dpsteps.mixture.structure import Family
 __all__ = ["MVNORMAL", "update"]
 
 
-@njit
+@njit_lean
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation."""
     update_vector_moments(d, stats, datum, 1.0, sign)
@@ -95,7 +95,7 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     cache[-1] = -0.5 * (d * log(2.0 * pi) + log_determinant(covariance))
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation, multivariate normal."""
     scratch = first + d + d * (d + 1) // 2

@@ -9,20 +9,20 @@ from math import log, pi, sqrt
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.moments import update_moments
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.mixture.structure import Family
 
 __all__ = ["NORMAL"]
 
 
-@njit
+@njit_lean
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation."""
     update_moments(stats, datum[0], datum[1], sign)
     stats[5] = 0.0 if stats[0] == 0.0 else stats[5] + sign * log(datum[1])
 
 
-@njit
+@njit_lean
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over mu."""
     m, p = hyper
@@ -34,7 +34,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     return 0.5 * (log_w - n * log(2.0 * pi) + log(p / (p + total)) - squares - distance)
 
 
-@njit
+@njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """``cache = (mean, variance)`` of the posterior of mu."""
     m, p = hyper
@@ -43,7 +43,7 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     cache[1] = 1.0 / precision
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation, normal."""
     deviation = datum[at] - cache[first]
@@ -51,7 +51,7 @@ def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at:
     return -0.5 * (log(2.0 * pi * variance) + deviation * deviation / variance)
 
 
-@njit
+@njit_lean
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:

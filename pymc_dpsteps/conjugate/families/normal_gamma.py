@@ -12,13 +12,13 @@ import numpy as np
 
 from pymc_dpsteps.conjugate.families.normal import update
 from pymc_dpsteps.conjugate.families.sums import TINY
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.mixture.structure import Family
 
 __all__ = ["NORMAL_GAMMA"]
 
 
-@njit
+@njit_lean
 def _posterior_rate(stats: np.ndarray, hyper: np.ndarray) -> float:
     m, kappa = hyper[0], hyper[1]
     deviation = stats[2] - m + stats[3]
@@ -26,7 +26,7 @@ def _posterior_rate(stats: np.ndarray, hyper: np.ndarray) -> float:
     return hyper[3] + 0.5 * (stats[4] + distance)
 
 
-@njit
+@njit_lean
 def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     """Log of the integral over mu and λ."""
     kappa, shape, rate = hyper[1], hyper[2], hyper[3]
@@ -41,7 +41,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     )
 
 
-@njit
+@njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """``cache = (m, κ, shape + 1/2, rate, log of the constant)`` of the posterior."""
     m, kappa = hyper[0], hyper[1]
@@ -52,7 +52,7 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     cache[4] = lgamma(a + 0.5) - lgamma(a) + a * log(b) + 0.5 * log(total / (2.0 * pi))
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation, Student-t."""
     kappa, c = cache[first + 1], datum[at + 1]
@@ -62,7 +62,7 @@ def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at:
     return cache[first + 4] + 0.5 * log(ratio) - cache[first + 2] * log(rate)
 
 
-@njit
+@njit_lean
 def draw(
     rng: np.random.Generator, d: int, stats: np.ndarray, hyper: np.ndarray, natural: np.ndarray
 ) -> None:

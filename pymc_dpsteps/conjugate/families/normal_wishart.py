@@ -10,7 +10,7 @@ from math import lgamma, log, log1p, pi, sqrt
 import numpy as np
 
 from pymc_dpsteps.conjugate.families.mvnormal import update
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.linalg import (
     cholesky,
     log_determinant,
@@ -51,7 +51,7 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
     return result
 
 
-@njit
+@njit_lean
 def _centre(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """Fill the mean and the weight of one more observation into the cache."""
     n = stats[0]
@@ -61,7 +61,7 @@ def _centre(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     cache[0] = kappa / (kappa + 1.0)
 
 
-@njit
+@njit_lean
 def _constant(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
     """Fill what belongs to the root and the weight into the cache."""
     cache[1] = 0.5 * (hyper[d + 1] + stats[0] + 1.0)
@@ -82,7 +82,7 @@ def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> 
     _constant(d, stats, hyper, cache)
 
 
-@njit
+@njit_lean
 def shift(
     d: int,
     stats: np.ndarray,
@@ -115,7 +115,7 @@ def shift(
     _constant(d, stats, hyper, cache)
 
 
-@njit
+@njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation, multivariate Student-t."""
     mean, scratch, root = first + 3, first + 3 + d, first + 3 + 2 * d

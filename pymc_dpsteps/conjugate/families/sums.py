@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 
 __all__ = ["TINY", "update"]
 
 TINY = np.finfo(np.float64).tiny
 
 
-@njit
+@njit_lean
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation; the statistics of no observation are exactly zero."""
     stats[0] += sign
