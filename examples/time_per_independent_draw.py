@@ -366,6 +366,9 @@ def compute(path: Path, budget: Budget) -> pd.DataFrame:
                 cells.append(cell)
                 with path.open("a") as file:
                     file.write(json.dumps(cell) + "\n")
+    # In the order of the steps, which gives each the same colour in all panels.
+    labels = [*CONJUGATE, *SEVERAL]
+    cells.sort(key=lambda cell: (cell["size"], labels.index(cell["step"])))
     return pd.DataFrame(
         {"problem": cell["problem"], "size": cell["size"], "step": cell["step"]} | row
         for cell in cells
