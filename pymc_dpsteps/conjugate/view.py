@@ -32,6 +32,8 @@ from pymc_dpsteps.mixture.structure import Atom, Block, Conjugacy, Mixture
 
 __all__ = ["AtomView", "Law", "NoPairError", "View"]
 
+_MOST_ATOMS = 1_000
+
 type _Leaves = dict[Variable, TensorVariable]
 
 
@@ -263,7 +265,10 @@ class View:
         n_points = max(8, *(x.type.shape[0] for x, _ in rows))
         items = {leaf: self._source(x)[np.arange(n_points) % x.type.shape[0]] for x, leaf in rows}
         shared = {leaf: self._source(x) for x, leaf in self._lifter.shared.items()}
-        atoms = {a.leaf: pt.constant(self._random_rows(a, n_points, rng)) for a in self.atoms}
+        # Of a million random matrices some are nearly singular: a few serve all items in turn.
+        n_atoms = min(n_points, _MOST_ATOMS)
+        turn = np.arange(n_points) % n_atoms
+        atoms = {a.leaf: pt.constant(self._random_rows(a, n_atoms, rng)[turn]) for a in self.atoms}
         scale = pt.zeros(()) if around is None else around
         try:
             triples = [pt.broadcast_arrays(*pair, scale) for pair in pairs]

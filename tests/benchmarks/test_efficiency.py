@@ -16,6 +16,7 @@ from tests.benchmarks.cases import CASES
 
 ALGORITHMS = {
     "Neal 8": [dps.Neal8],
+    "Neal 8, five sweeps per draw": [partial(dps.Neal8, sweeps=5)],
     "Neal 8, m = 1": [partial(dps.Neal8, m=1)],
     "Neal 8, fresh auxiliaries": [partial(dps.Neal8, reuse=False)],
     "Neal 4": [dps.Neal4],
@@ -24,7 +25,10 @@ ALGORITHMS = {
     "Neal 7": [dps.Neal7],
     "slice": [dps.SliceGibbs],
     "importance conditional": [dps.ImportanceConditional],
-    "split-merge, Neal 8": [dps.SplitMerge, dps.Neal8],
+    "split-merge, Neal 8": [
+        partial(dps.SplitMerge, atoms=None, concentration=None),
+        partial(dps.Neal8, m=1),
+    ],
     "blocked, sticks": [dps.BlockedGibbs],
     "Neal 8, sticks": [dps.Neal8],
 }
