@@ -290,7 +290,7 @@ class Greedy:
         compiled = self._compiled
         items, shared = compiled.context()
         own = [compiled.addresses[_ORDER.index(name)] for name in ("update", "log_marginal")]
-        predictive, _, log_prob, log_swap, _ = self._urn.addresses
+        predictive, _, log_prob, log_swap, *_ = self._urn.addresses
         return Search(
             z=np.full(n_items, -1),
             counts=np.zeros(n_slots, dtype=np.int64),

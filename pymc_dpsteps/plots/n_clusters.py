@@ -49,8 +49,9 @@ def n_clusters(
     """
     from matplotlib.ticker import MaxNLocator
 
-    if allocation is None and "n_clusters" in idata.children.get("partition", {}):
-        found = idata["partition"]["n_clusters"].transpose("chain", "draw").values
+    functionals = idata.children.get("partition", {})
+    if allocation is None and "n_clusters" in functionals and not _has_labels(idata):
+        found = functionals["n_clusters"].transpose("chain", "draw").values
     else:
         found = partitions.n_clusters(find_allocation(posterior_of(idata), allocation))
     first, last = int(found.min()), int(found.max())
@@ -76,3 +77,9 @@ def n_clusters(
     tidy(ax)
     ax.legend(frameon=False, fontsize=8)
     return ax
+
+
+def _has_labels(idata: xr.DataTree) -> bool:
+    """Whether an allocation was kept of every draw."""
+    variables = idata["posterior"].data_vars.values() if "posterior" in idata.children else ()
+    return any(x.dtype.kind in "iu" and x.ndim == 3 for x in variables)
