@@ -49,7 +49,7 @@ def n_clusters(
     """
     from matplotlib.ticker import MaxNLocator
 
-    functionals = idata.children.get("partition", {})
+    functionals: Any = idata.children.get("partition", {})
     if allocation is None and "n_clusters" in functionals and not _has_labels(idata):
         found = functionals["n_clusters"].transpose("chain", "draw").values
     else:
