@@ -42,7 +42,7 @@ from pymc_dpsteps.mixture.structure import PriorKind
 from pymc_dpsteps.steps.arguments import positive_integer
 from pymc_dpsteps.steps.base import MixtureStep
 from pymc_dpsteps.steps.occupancy import occupy, vacate
-from pymc_dpsteps.steps.state import State, derive_of, draw_base_of, kernel_of, weights_of
+from pymc_dpsteps.steps.state import State, chain_at, derive_of, draw_base_of, kernel_of, weights_of
 from pymc_dpsteps.steps.updates import copy_row, fill_pool, pick, prepare, update_rest
 from pymc_dpsteps.urns import crp
 from pymc_dpsteps.urns.common import choose_by_weight
@@ -153,8 +153,7 @@ def conditional_sweep(
 
 @njit
 def conditional_step(
-    rng: np.random.Generator,
-    state: State,
+    chain: int,
     m: int,
     explicit: bool,
     swap: bool,
@@ -162,6 +161,7 @@ def conditional_step(
     weights: int,
 ) -> tuple[int, int, int]:
     """One iteration: the sweep, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     births, deaths = conditional_sweep(rng, state, m, explicit)
     return births, deaths, update_rest(rng, state, swap, slice_atoms, weights)
@@ -221,7 +221,5 @@ class ImportanceConditional(MixtureStep):
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         explicit = self._mixture.prior.kind is not PriorKind.CRP
-        births, deaths, evaluations = conditional_step(
-            self.rng, self._state, self.m, explicit, *rest
-        )
+        births, deaths, evaluations = conditional_step(self._chain, self.m, explicit, *rest)
         return births, deaths, evaluations

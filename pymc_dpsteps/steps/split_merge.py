@@ -121,7 +121,7 @@ class SplitMerge(MarginalStep):
         self._scratch: Scratch = allocate_scratch(self._mixture.n_items)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        given = (self.rng, self._state, self._scratch)
+        given = (self._chain, self._scratch)
         crp = self._mixture.prior.kind is PriorKind.CRP
         pair = self._conjugacy.complete
         if self.proposal == "plug_in" or (self.proposal == "auto" and not pair):

@@ -27,7 +27,14 @@ from pymc_dpsteps.steps.split_merge_moves import (
 )
 from pymc_dpsteps.steps.split_merge_restricted import restricted_gibbs
 from pymc_dpsteps.steps.split_merge_sequential import allocate_sequentially
-from pymc_dpsteps.steps.state import State, derive_of, draw_posterior_of, log_marginal_of, update_of
+from pymc_dpsteps.steps.state import (
+    State,
+    chain_at,
+    derive_of,
+    draw_posterior_of,
+    log_marginal_of,
+    update_of,
+)
 from pymc_dpsteps.steps.updates import copy_row, prepare, update_rest
 
 __all__ = ["conjugate_step"]
@@ -97,8 +104,7 @@ def conjugate_move(
 
 @njit
 def conjugate_step(
-    rng: np.random.Generator,
-    state: State,
+    chain: int,
     scratch: Scratch,
     t: int,
     moves: int,
@@ -109,6 +115,7 @@ def conjugate_step(
     weights: int,
 ) -> tuple[int, int, int]:
     """One iteration: the proposals, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     discount = state.parameters[0, 1] if crp else 0.0
     splits = merges = 0

@@ -43,6 +43,7 @@ from pymc_dpsteps.steps.split_merge_moves import (
 )
 from pymc_dpsteps.steps.state import (
     State,
+    chain_at,
     derive_of,
     kernel_of,
     log_posterior_of,
@@ -224,8 +225,7 @@ def nonconjugate_move(
 
 @njit
 def nonconjugate_step(
-    rng: np.random.Generator,
-    state: State,
+    chain: int,
     scratch: Scratch,
     t: int,
     moves: int,
@@ -235,6 +235,7 @@ def nonconjugate_step(
     weights: int,
 ) -> tuple[int, int, int]:
     """One iteration: the proposals, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     discount = state.parameters[0, 1] if crp else 0.0
     splits = merges = evaluations = 0

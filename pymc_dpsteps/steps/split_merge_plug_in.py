@@ -43,7 +43,7 @@ from pymc_dpsteps.steps.split_merge_nonconjugate import (
     log_density,
     scan_atoms,
 )
-from pymc_dpsteps.steps.state import State, derive_of, kernel_of
+from pymc_dpsteps.steps.state import State, chain_at, derive_of, kernel_of
 from pymc_dpsteps.steps.updates import copy_row, fill_pool, prepare, update_rest, update_row
 
 __all__ = ["plug_in_step"]
@@ -173,8 +173,7 @@ def plug_in_move(
 
 @njit
 def plug_in_step(
-    rng: np.random.Generator,
-    state: State,
+    chain: int,
     scratch: Scratch,
     moves: int,
     crp: bool,
@@ -183,6 +182,7 @@ def plug_in_step(
     weights: int,
 ) -> tuple[int, int, int]:
     """One iteration: the proposals, then what all algorithms share."""
+    rng, state = chain_at(chain)
     prepare(state)
     discount = state.parameters[0, 1] if crp else 0.0
     splits = merges = evaluations = 0
