@@ -25,7 +25,8 @@ from pytensor.tensor.variable import TensorVariable
 from pymc_dpsteps.jit import compile_source, source_key
 from pymc_dpsteps.linalg import squared_distance
 from pymc_dpsteps.mixture.distances import Distance
-from pymc_dpsteps.mixture.loops import Code, NoLoops, Place, write_loops
+from pymc_dpsteps.mixture.loop_elements import NoLoops, Place
+from pymc_dpsteps.mixture.loops import Code, write_loops
 from pymc_dpsteps.mixture.small_matrices import small_matrix_mode
 
 __all__ = [

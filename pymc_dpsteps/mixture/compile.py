@@ -35,7 +35,7 @@ from pymc_dpsteps.mixture.codegen_blocks import LaidOutBlock
 from pymc_dpsteps.mixture.context import compile_context
 from pymc_dpsteps.mixture.cut import Leaves, hoist
 from pymc_dpsteps.mixture.hyperparameters import hyperparameter_graphs
-from pymc_dpsteps.mixture.loops import Place
+from pymc_dpsteps.mixture.loop_elements import Place
 from pymc_dpsteps.mixture.pieces import Pieces, as_entry, cut_mixture
 from pymc_dpsteps.mixture.rules import is_constant
 from pymc_dpsteps.mixture.structure import Block, Conjugacy, Mixture

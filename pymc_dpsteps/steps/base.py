@@ -343,15 +343,16 @@ class MixtureStep(BlockedStep):
         self._unpack(point)
         if not self.started:
             self._start()
-        changes = np.zeros(3, dtype=np.int64)  # births, deaths, evaluations
+        births = deaths = evaluations = 0
         for sweep in range(self.sweeps):
             if sweep > 0 and self._mixture.imputed:
                 point = self._packed(point)
                 self._unpack(point)
-            changes += self._iterate(self._rest)
+            opened, closed, spent = self._iterate(self._rest)
+            births, deaths, evaluations = births + opened, deaths + closed, evaluations + spent
             if self.tune:
                 self._adapt_widths()
-        stats = self._stats(*changes)
+        stats = self._stats(births, deaths, evaluations)
         new = self._packed(point)
         return new, [stats]
 
@@ -401,9 +402,9 @@ class MixtureStep(BlockedStep):
         return {
             "n_clusters": n_clusters,
             "largest_cluster": int(state.counts.max()),
-            "births": int(births),
-            "deaths": int(deaths),
-            "slice_evaluations": int(evaluations),
+            "births": births,
+            "deaths": deaths,
+            "slice_evaluations": evaluations,
             "slots_full": full,
             "warning": self._warning() if self.iteration == self.last_iteration else None,
         }

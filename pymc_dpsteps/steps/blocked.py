@@ -137,4 +137,4 @@ class BlockedGibbs(MixtureStep):
         uniforms = rng.random(len(state.z))
         over_items(lambda first, last: assign(uniforms, first, last, state), state, self.threads)
         births, deaths = recount(state)
-        return births, deaths, update_rest_in_threads(rng, state, *rest, self.threads)
+        return births, deaths, update_rest_in_threads(self._chain, rng, state, *rest, self.threads)

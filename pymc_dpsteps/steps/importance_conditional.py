@@ -37,7 +37,7 @@ from typing import Any
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.mixture.structure import PriorKind
 from pymc_dpsteps.steps.arguments import positive_integer
 from pymc_dpsteps.steps.base import MixtureStep
@@ -50,7 +50,7 @@ from pymc_dpsteps.urns.common import choose_by_weight
 __all__ = ["ImportanceConditional"]
 
 
-@njit
+@njit_lean
 def empty_weight(state: State) -> float:
     """Sum of the explicit weights of empty slots."""
     total = 0.0
@@ -60,7 +60,7 @@ def empty_weight(state: State) -> float:
     return total
 
 
-@njit
+@njit_lean
 def draw_process_weights(rng: np.random.Generator, state: State) -> float:
     """Weights of the clusters given the partition; returns that of the rest.
 
@@ -74,7 +74,7 @@ def draw_process_weights(rng: np.random.Generator, state: State) -> float:
     return rng.standard_gamma(alpha + discount * n_active)
 
 
-@njit
+@njit_lean
 def open_cluster(
     rng: np.random.Generator, state: State, rest: float, explicit: bool
 ) -> tuple[int, float]:
@@ -95,7 +95,7 @@ def open_cluster(
     return slot, rest
 
 
-@njit
+@njit_lean
 def conditional_sweep(
     rng: np.random.Generator, state: State, m: int, explicit: bool
 ) -> tuple[int, int]:
@@ -117,7 +117,7 @@ def conditional_sweep(
         own = z[i]
         counts[own] -= 1
         alone = counts[own] == 0
-        own_copy = int(auxiliary + rng.integers(0, m)) if alone else -1
+        own_copy = auxiliary + int(rng.random() * m) if alone else -1
         if alone:
             vacate(state, own)
             rest += weights[own]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit, njit_lean
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.steps.occupancy import list_active
 from pymc_dpsteps.steps.state import State, log_swap_of
 
@@ -18,7 +18,7 @@ def swap_rows(state: State, j: int, l: int) -> None:
         state.columns[j, c], state.columns[l, c] = state.columns[l, c], state.columns[j, c]
 
 
-@njit
+@njit_lean
 def swap_labels(rng: np.random.Generator, state: State) -> int:
     """Metropolis label swaps (Papaspiliopoulos and Roberts 2008, section 3.4), weights integrated.
 
@@ -29,15 +29,17 @@ def swap_labels(rng: np.random.Generator, state: State) -> int:
     if n_slots < 2:
         return 0
     log_swap = log_swap_of(state)
-    label = np.arange(n_slots)  # where the content of each old slot went
+    label = state.candidates  # where the content of each old slot went
+    for k in range(n_slots):
+        label[k] = k
     swapped = 0
     for attempt in range(n_slots):
         if attempt < n_slots - 1:
             j, l = attempt, attempt + 1
         else:
             list_active(state)
-            j = int(state.active[rng.integers(0, state.n_active[0])])
-            l = int(rng.integers(0, n_slots - 1))
+            j = int(state.active[int(rng.random() * state.n_active[0])])
+            l = int(rng.random() * (n_slots - 1))
             l += l >= j
             j, l = min(j, l), max(j, l)
         if state.counts[j] == 0 and state.counts[l] == 0:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.label_swaps import swap_labels
-from pymc_dpsteps.steps.state import State
+from pymc_dpsteps.steps.state import State, chain_at
 from pymc_dpsteps.steps.updates import group, update_given_atoms, update_row
 from pymc_dpsteps.threads import in_threads
 
@@ -30,7 +31,22 @@ def over_items(assign: Callable[[int, int], None], state: State, threads: int) -
     )
 
 
+@njit
+def swap_of_chain(chain: int) -> None:
+    """Swap labels."""
+    rng, state = chain_at(chain)
+    swap_labels(rng, state)
+
+
+@njit
+def update_of_chain(chain: int, weights: int) -> int:
+    """Update what follows the atoms of occupied slots."""
+    rng, state = chain_at(chain)
+    return update_given_atoms(rng, state, weights)
+
+
 def update_rest_in_threads(
+    chain: int,
     rng: np.random.Generator,
     state: State,
     swap: bool,
@@ -41,10 +57,10 @@ def update_rest_in_threads(
     """What `update_rest` does, the atoms of clusters side by side."""
     evaluations = 0
     if swap:
-        swap_labels(rng, state)
+        swap_of_chain(chain)
     if slice_atoms:
         evaluations += _update_atoms(rng, state, threads)
-    return evaluations + int(update_given_atoms(rng, state, weights))
+    return evaluations + int(update_of_chain(chain, weights))
 
 
 def _update_atoms(rng: np.random.Generator, state: State, threads: int) -> int:

@@ -3,7 +3,8 @@
 A sweep that moves single items passes from one cluster to two through states in which a few items
 make a poor cluster of their own. A split–merge proposal goes there in one step. Its forms are in
 `split_merge_restricted` and `split_merge_sequential`, with what these share in
-`split_merge_conjugate`, and in `split_merge_nonconjugate` and `split_merge_plug_in`.
+`split_merge_conjugate`, and in `split_merge_nonconjugate` and `split_merge_plug_in`; what all
+share is in `split_merge_moves` and `split_merge_step`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,10 @@ from typing import Any, ClassVar, Literal
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
 from pymc_dpsteps.steps.arguments import check_option, positive_integer
 from pymc_dpsteps.steps.marginal import MarginalStep
-from pymc_dpsteps.steps.split_merge_conjugate import conjugate_step
 from pymc_dpsteps.steps.split_merge_moves import Scratch, allocate_scratch
-from pymc_dpsteps.steps.split_merge_nonconjugate import LAUNCH_ROWS, nonconjugate_step
-from pymc_dpsteps.steps.split_merge_plug_in import plug_in_step
+from pymc_dpsteps.steps.split_merge_step import FORMS, ROWS, split_merge_step
 
 __all__ = ["SplitMerge"]
-
-_PROPOSALS = ("auto", "restricted_gibbs", "sequential", "plug_in", "nonconjugate")
 
 
 class SplitMerge(MarginalStep):
@@ -100,7 +97,7 @@ class SplitMerge(MarginalStep):
         moves: int = 3,
         **kwargs: Any,
     ) -> None:
-        check_option("proposal", proposal, _PROPOSALS)
+        check_option("proposal", proposal, ("auto", *FORMS))
         self.proposal = proposal
         self.t = positive_integer(self, "t is the number of intermediate scans", t)
         self.moves = positive_integer(self, "moves is the number of proposals", moves)
@@ -114,22 +111,20 @@ class SplitMerge(MarginalStep):
             )
 
     def _draws_at_once(self) -> int:
-        return LAUNCH_ROWS
+        return ROWS
 
     def _compile(self) -> None:
         super()._compile()
         self._scratch: Scratch = allocate_scratch(self._mixture.n_items)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        given = (self._chain, self._scratch)
+        form, pair = self.proposal, self._conjugacy.complete
+        if form == "auto":
+            form = "sequential" if pair else "plug_in"
+        elif form == "restricted_gibbs" and not pair:
+            form = "nonconjugate"
         crp = self._mixture.prior.kind is PriorKind.CRP
-        pair = self._conjugacy.complete
-        if self.proposal == "plug_in" or (self.proposal == "auto" and not pair):
-            found = plug_in_step(*given, self.moves, crp, *rest)
-        elif self.proposal == "nonconjugate" or not pair:
-            found = nonconjugate_step(*given, self.t, self.moves, crp, *rest)
-        else:
-            sequential = self.proposal in ("auto", "sequential")
-            found = conjugate_step(*given, self.t, self.moves, sequential, crp, *rest)
-        splits, merges, evaluations = found
+        splits, merges, evaluations = split_merge_step(
+            self._chain, self._scratch, FORMS.index(form), self.t, self.moves, crp, *rest
+        )
         return splits, merges, evaluations

@@ -13,118 +13,67 @@ from __future__ import annotations
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
-from pymc_dpsteps.steps.split_merge_moves import (
-    INFORMED,
-    Scratch,
-    accept_move,
-    choose_pair,
-    empty_slot,
-    log_pair_ratio,
-    log_prior_ratio,
-    move_only_item,
-    settle,
-)
+from pymc_dpsteps.jit import njit_lean
+from pymc_dpsteps.steps.split_merge_moves import Scratch
 from pymc_dpsteps.steps.split_merge_restricted import restricted_gibbs
 from pymc_dpsteps.steps.split_merge_sequential import allocate_sequentially
 from pymc_dpsteps.steps.state import (
     State,
-    chain_at,
     derive_of,
     draw_posterior_of,
     log_marginal_of,
     update_of,
 )
-from pymc_dpsteps.steps.updates import copy_row, prepare, update_rest
+from pymc_dpsteps.steps.updates import copy_row
 
-__all__ = ["conjugate_step"]
+__all__ = ["propose_partition"]
 
 
-@njit
+@njit_lean
 def draw_atoms(rng: np.random.Generator, stats_row: int, row: int, state: State) -> None:
     """Draw the atoms of a row from their posterior given the statistics in another."""
     draw_posterior_of(state)(rng, state.stats[stats_row], state.shared, state.values[row])
     derive_of(state)(state.values, row, row + 1, state.shared, state.columns)
 
 
-@njit
-def conjugate_move(
+@njit_lean
+def propose_partition(
     rng: np.random.Generator,
+    row: int,
+    n: int,
+    slots: tuple[int, int],
     t: int,
     sequential: bool,
     discount: float,
+    replay: bool,
     state: State,
     scratch: Scratch,
-) -> int:
-    """One proposal. Returns +1 for a split, -1 for a merge, 0 if rejected."""
-    informed = rng.random() < INFORMED
-    n = choose_pair(rng, state, scratch, informed)
+) -> tuple[float, float]:
+    """Propose to split the members, or with `replay` to merge them.
+
+    Leaves the sides in `scratch` and the atoms of i's side, of j's and of both in rows row,
+    row + 1 and row + 2. Returns log m less log q of the split state and of the merged one.
+    """
     members, stats = scratch.members, state.stats
-    first_slot, second_slot = state.z[members[0]], state.z[members[1]]
-    split = first_slot == second_slot
-    if split:
-        first_slot = empty_slot(rng, state)
-        if first_slot < 0:
-            return 0
-    first, second = len(state.counts), len(state.counts) + 1  # rows of scratch
-    merged = second + 1
+    first, second = len(state.counts), len(state.counts) + 1  # rows of statistics to spare
     update, log_marginal = update_of(state), log_marginal_of(state)
     stats[first] = 0.0
     for p in range(n):
         update(stats[first], members[p], 1.0, state.items, state.shared, state.datum)
     log_merged = log_marginal(stats[first], state.shared)
-    draw_atoms(rng, first, merged, state)
-    if sequential:
-        log_q = allocate_sequentially(rng, n, discount, not split, state, scratch)
+    if replay:
+        draw_atoms(rng, first, row + 2, state)
     else:
-        log_q = restricted_gibbs(rng, n, t, discount, not split, state, scratch)
-
-    n_first = scratch.side[:n].sum()
-    log_split = log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first) - log_q
-    log_split += log_marginal(stats[first], state.shared)
-    log_split += log_marginal(stats[second], state.shared)
-    rows = (first_slot, second_slot, merged)
-    if split:
-        rows = (first, second, second_slot)
-        draw_atoms(rng, first, first, state)
-        draw_atoms(rng, second, second, state)
-    if informed:
-        slots = (first_slot, second_slot)
-        log_split += log_pair_ratio(state, members[0], slots, rows, n_first, n - n_first)
-    if not accept_move(rng, split, log_split, log_merged):
-        return 0
-    settle(state, scratch, n, first_slot, second_slot)
-    if split:
-        copy_row(state, first, first_slot)
-        copy_row(state, second, second_slot)
-        return 1
-    copy_row(state, merged, second_slot)
-    return -1
-
-
-@njit
-def conjugate_step(
-    chain: int,
-    scratch: Scratch,
-    t: int,
-    moves: int,
-    sequential: bool,
-    crp: bool,
-    swap: bool,
-    update_atoms: bool,
-    weights: int,
-) -> tuple[int, int, int]:
-    """One iteration: the proposals, then what all algorithms share."""
-    rng, state = chain_at(chain)
-    prepare(state)
-    discount = state.parameters[0, 1] if crp else 0.0
-    splits = merges = 0
-    if len(state.z) == 1:
-        moves = 0
-        if crp:
-            move_only_item(rng, state)
-    for _ in range(moves):
-        outcome = conjugate_move(rng, t, sequential, discount, state, scratch)
-        splits += outcome == 1
-        merges += outcome == -1
-    return splits, merges, update_rest(rng, state, swap, update_atoms, weights)
+        copy_row(state, slots[1], row + 2)
+    if sequential:
+        log_q = allocate_sequentially(rng, n, discount, replay, state, scratch)
+    else:
+        log_q = restricted_gibbs(rng, n, t, discount, replay, state, scratch)
+    log_split = log_marginal(stats[first], state.shared)
+    log_split += log_marginal(stats[second], state.shared) - log_q
+    for side in range(2):
+        if replay:
+            copy_row(state, slots[side], row + side)
+        else:
+            draw_atoms(rng, first + side, row + side, state)
+    return log_split, log_merged

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit, njit_inline
+from pymc_dpsteps.jit import njit_inline, njit_lean
 from pymc_dpsteps.steps.marginal import accept
 from pymc_dpsteps.steps.occupancy import count, occupy, vacate
 from pymc_dpsteps.steps.state import State, kernel_of, log_prob_of
@@ -71,15 +71,15 @@ def allocate_scratch(n_items: int) -> Scratch:
     return Scratch(*(np.zeros(n_items, dtype=np.int64) for _ in Scratch._fields))
 
 
-@njit
+@njit_lean
 def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch, informed: bool) -> int:
     """Choose i and j and list the members of their clusters; returns n."""
     z, members = state.z, scratch.members
-    i = int(rng.integers(0, len(z)))
+    i = int(rng.random() * len(z))
     if informed:
         j = informed_partner(rng, i, state)
     else:
-        j = int(rng.integers(0, len(z) - 1))
+        j = int(rng.random() * (len(z) - 1))
         j += j >= i
     members[0], members[1] = i, j
     n = 2
@@ -90,7 +90,7 @@ def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch, inform
     return n
 
 
-@njit
+@njit_lean
 def informed_partner(rng: np.random.Generator, i: int, state: State) -> int:
     """An item j != i with probability proportional to F(y_i | atoms of j's cluster)."""
     z, prior, log_density = state.z, state.prior, state.log_density
@@ -113,7 +113,7 @@ def informed_partner(rng: np.random.Generator, i: int, state: State) -> int:
     return -1  # not reached
 
 
-@njit
+@njit_lean
 def log_pair_ratio(
     state: State,
     i: int,
@@ -144,7 +144,7 @@ def log_pair_ratio(
     return split - merged
 
 
-@njit
+@njit_lean
 def log_sum(log_density: np.ndarray, prior: np.ndarray, n: int) -> float:
     """Log of the sum over j < n of prior[j] exp(log_density[j])."""
     largest = -np.inf
@@ -158,7 +158,7 @@ def log_sum(log_density: np.ndarray, prior: np.ndarray, n: int) -> float:
     return largest + log(total)
 
 
-@njit
+@njit_lean
 def empty_slot(rng: np.random.Generator, state: State) -> int:
     """Choose an empty slot uniformly, as the Chinese restaurant does; -1 if there is none."""
     return choose_slot(
@@ -166,20 +166,20 @@ def empty_slot(rng: np.random.Generator, state: State) -> int:
     )
 
 
-@njit
+@njit_lean
 def move_only_item(rng: np.random.Generator, state: State) -> None:
     """Put the only item there is into a uniformly chosen slot: no split or merge would move it.
 
     For exchangeable slots. Where they are not, label swaps do this.
     """
-    old, slot = state.z[0], int(rng.integers(0, len(state.counts)))
+    old, slot = state.z[0], int(rng.random() * len(state.counts))
     if slot != old:
         copy_row(state, old, slot)
         state.z[0] = slot
         count(state)
 
 
-@njit
+@njit_lean
 def random_sides(rng: np.random.Generator, scratch: Scratch, n: int) -> None:
     """Put i and j on their sides and every item of S on either with probability 1/2."""
     scratch.side[0], scratch.side[1] = 1, 0
@@ -187,7 +187,7 @@ def random_sides(rng: np.random.Generator, scratch: Scratch, n: int) -> None:
         scratch.side[p] = rng.random() < 0.5
 
 
-@njit
+@njit_lean
 def part(scratch: Scratch, n: int) -> int:
     """List the members side by side; returns how many are on i's side."""
     members, side, parts = scratch.members, scratch.side, scratch.parts
@@ -220,7 +220,7 @@ def choose_side(
     return side, min(x, 0.0) - log1p(exp(-abs(x)))
 
 
-@njit
+@njit_lean
 def log_prior_ratio(
     state: State, first_slot: int, second_slot: int, n_first: int, n_second: int
 ) -> float:
@@ -239,7 +239,7 @@ def log_prior_ratio(
     return split - merged + log(len(counts) - n_merged)
 
 
-@njit
+@njit_lean
 def accept_move(rng: np.random.Generator, split: bool, log_split: float, log_merged: float) -> bool:
     """Accept a split or a merge given log density less log proposal density of either state."""
     if split:
@@ -247,7 +247,7 @@ def accept_move(rng: np.random.Generator, split: bool, log_split: float, log_mer
     return accept(rng, log_merged, log_split)
 
 
-@njit
+@njit_lean
 def settle(state: State, scratch: Scratch, n: int, first_slot: int, second_slot: int) -> None:
     """Make the chain split as `scratch` says if i and j are together, else merge them."""
     z, counts, members = state.z, state.counts, scratch.members

@@ -26,33 +26,13 @@ from math import lgamma, log, log1p, pi, sqrt
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit, njit_inline
-from pymc_dpsteps.steps.split_merge_moves import (
-    INFORMED,
-    Scratch,
-    accept_move,
-    choose_pair,
-    choose_side,
-    empty_slot,
-    log_pair_ratio,
-    log_prior_ratio,
-    move_only_item,
-    part,
-    random_sides,
-    settle,
-)
-from pymc_dpsteps.steps.state import (
-    State,
-    chain_at,
-    derive_of,
-    kernel_of,
-    log_posterior_of,
-)
-from pymc_dpsteps.steps.updates import copy_row, fill_pool, prepare, update_rest, update_row
+from pymc_dpsteps.jit import njit_inline, njit_lean
+from pymc_dpsteps.steps.split_merge_moves import Scratch, choose_side, part, random_sides
+from pymc_dpsteps.steps.state import State, derive_of, kernel_of, log_posterior_of
+from pymc_dpsteps.steps.updates import update_row
 
-__all__ = ["LAUNCH_ROWS", "nonconjugate_step"]
+__all__ = ["approximate_conditional", "log_density", "propose_by_scans", "scan_atoms"]
 
-LAUNCH_ROWS = 3  # rows from G0 that a proposal uses up: i's side, j's side, all merged
 _DEGREES = 5.0  # of freedom: tails heavier than those of a conditional that Newton misjudges
 _LOG_T = lgamma(0.5 * (_DEGREES + 1.0)) - lgamma(0.5 * _DEGREES) - 0.5 * log(_DEGREES * pi)
 _NEWTON_STEPS = 2
@@ -67,7 +47,7 @@ def log_density(x: np.ndarray, members: np.ndarray, state: State) -> float:
     )
 
 
-@njit
+@njit_lean
 def approximate_conditional(
     x: np.ndarray, q: int, members: np.ndarray, steps: int, state: State
 ) -> tuple[float, float]:
@@ -95,7 +75,7 @@ def approximate_conditional(
     return centre, scale
 
 
-@njit
+@njit_lean
 def scan_atoms(
     rng: np.random.Generator,
     row: int,
@@ -120,7 +100,7 @@ def scan_atoms(
     return log_q
 
 
-@njit
+@njit_lean
 def scan_sides(
     rng: np.random.Generator,
     row: int,
@@ -151,7 +131,7 @@ def scan_sides(
     return log_q
 
 
-@njit
+@njit_lean
 def launch(
     rng: np.random.Generator,
     row: int,
@@ -180,78 +160,33 @@ def launch(
     return evaluations
 
 
-@njit
-def nonconjugate_move(
-    rng: np.random.Generator, row: int, t: int, discount: float, state: State, scratch: Scratch
-) -> tuple[int, int]:
-    """One proposal. Returns +1 for a split, -1 for a merge, 0 if rejected; and evaluations."""
-    informed = rng.random() < INFORMED
-    n = choose_pair(rng, state, scratch, informed)
+@njit_lean
+def propose_by_scans(
+    rng: np.random.Generator,
+    row: int,
+    n: int,
+    slots: tuple[int, int],
+    t: int,
+    discount: float,
+    replay: bool,
+    state: State,
+    scratch: Scratch,
+) -> tuple[float, float, int]:
+    """Propose to split the members, or with `replay` to merge them.
+
+    Leaves the sides in `scratch` and the atoms of i's side, of j's and of both in rows row,
+    row + 1 and row + 2. Returns log density less log q of the split state and of the merged one,
+    and the density evaluations.
+    """
     members, parts, values = scratch.members, scratch.parts, state.values
-    first_slot, second_slot = state.z[members[0]], state.z[members[1]]
-    split = first_slot == second_slot
-    if split:
-        first_slot = empty_slot(rng, state)
-        if first_slot < 0:
-            return 0, 0
     evaluations = launch(rng, row, n, t, discount, state, scratch)
-
     n_first = part(scratch, n)
-    log_split = -scan_atoms(rng, row, parts[:n_first], first_slot, not split, _NEWTON_STEPS, state)
-    log_split -= scan_atoms(
-        rng, row + 1, parts[n_first:n], second_slot, not split, _NEWTON_STEPS, state
-    )
-    log_split -= scan_sides(rng, row, n, discount, not split, state, scratch)
-    log_merged = -scan_atoms(rng, row + 2, members[:n], second_slot, split, _NEWTON_STEPS, state)
-
+    log_split = -scan_atoms(rng, row, parts[:n_first], slots[0], replay, _NEWTON_STEPS, state)
+    log_split -= scan_atoms(rng, row + 1, parts[n_first:n], slots[1], replay, _NEWTON_STEPS, state)
+    log_split -= scan_sides(rng, row, n, discount, replay, state, scratch)
+    log_merged = -scan_atoms(rng, row + 2, members[:n], slots[1], not replay, _NEWTON_STEPS, state)
     n_first = part(scratch, n)
-    log_split += log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first)
     log_split += log_density(values[row], parts[:n_first], state)
     log_split += log_density(values[row + 1], parts[n_first:n], state)
     log_merged += log_density(values[row + 2], members[:n], state)
-    if informed:
-        slots, rows = (first_slot, second_slot), (row, row + 1, row + 2)
-        log_split += log_pair_ratio(state, members[0], slots, rows, n_first, n - n_first)
-    if not accept_move(rng, split, log_split, log_merged):
-        return 0, evaluations
-    settle(state, scratch, n, first_slot, second_slot)
-    if split:
-        copy_row(state, row, first_slot)
-        copy_row(state, row + 1, second_slot)
-        return 1, evaluations
-    copy_row(state, row + 2, second_slot)
-    return -1, evaluations
-
-
-@njit
-def nonconjugate_step(
-    chain: int,
-    scratch: Scratch,
-    t: int,
-    moves: int,
-    crp: bool,
-    swap: bool,
-    update_atoms: bool,
-    weights: int,
-) -> tuple[int, int, int]:
-    """One iteration: the proposals, then what all algorithms share."""
-    rng, state = chain_at(chain)
-    prepare(state)
-    discount = state.parameters[0, 1] if crp else 0.0
-    splits = merges = evaluations = 0
-    row = len(state.values)
-    if len(state.z) == 1:
-        moves = 0
-        if crp:
-            move_only_item(rng, state)
-    for _ in range(moves):
-        if row + LAUNCH_ROWS > len(state.values):
-            fill_pool(rng, state)
-            row = len(state.counts)
-        outcome, cost = nonconjugate_move(rng, row, t, discount, state, scratch)
-        row += LAUNCH_ROWS
-        splits += outcome == 1
-        merges += outcome == -1
-        evaluations += cost
-    evaluations += update_rest(rng, state, swap, update_atoms, weights)
-    return splits, merges, evaluations
+    return log_split, log_merged, evaluations

@@ -25,34 +25,23 @@ from math import exp, log
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
-from pymc_dpsteps.steps.split_merge_moves import (
-    INFORMED,
-    Scratch,
-    accept_move,
-    choose_pair,
-    empty_slot,
-    log_pair_ratio,
-    log_prior_ratio,
-    move_only_item,
-    settle,
-)
+from pymc_dpsteps.jit import njit_lean
+from pymc_dpsteps.steps.split_merge_moves import Scratch
 from pymc_dpsteps.steps.split_merge_nonconjugate import (
-    LAUNCH_ROWS,
     approximate_conditional,
     log_density,
     scan_atoms,
 )
-from pymc_dpsteps.steps.state import State, chain_at, derive_of, kernel_of
-from pymc_dpsteps.steps.updates import copy_row, fill_pool, prepare, update_rest, update_row
+from pymc_dpsteps.steps.state import State, derive_of, kernel_of
+from pymc_dpsteps.steps.updates import update_row
 
-__all__ = ["plug_in_step"]
+__all__ = ["propose_by_values"]
 
 _DRAWN = 4  # the value follows the first items by draws, all others by Newton steps
 _GROWTH, _GROWTH_MERGED = 2, 4
 
 
-@njit
+@njit_lean
 def follow(
     rng: np.random.Generator, row: int, members: np.ndarray, growth: int, state: State
 ) -> tuple[int, int]:
@@ -70,7 +59,7 @@ def follow(
     return growth * n, 3 * len(x)
 
 
-@njit
+@njit_lean
 def allocate_by_values(
     rng: np.random.Generator,
     row: int,
@@ -132,73 +121,31 @@ def allocate_by_values(
     return log_q, evaluations
 
 
-@njit
-def plug_in_move(
-    rng: np.random.Generator, row: int, discount: float, state: State, scratch: Scratch
-) -> tuple[int, int]:
-    """One proposal. Returns +1 for a split, -1 for a merge, 0 if rejected; and evaluations."""
-    informed = rng.random() < INFORMED
-    n = choose_pair(rng, state, scratch, informed)
-    members, values = scratch.members, state.values
-    first_slot, second_slot = state.z[members[0]], state.z[members[1]]
-    split = first_slot == second_slot
-    if split:
-        first_slot = empty_slot(rng, state)
-        if first_slot < 0:
-            return 0, 0
-    log_q, evaluations = allocate_by_values(rng, row, n, discount, not split, state, scratch)
-
-    n_first = scratch.side[:n].sum()
-    first, second = scratch.parts[:n_first], scratch.others[: n - n_first]
-    log_split = log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first) - log_q
-    log_split -= scan_atoms(rng, row, first, first_slot, not split, 1, state)
-    log_split -= scan_atoms(rng, row + 1, second, second_slot, not split, 1, state)
-    log_merged = -scan_atoms(rng, row + 2, members[:n], second_slot, split, 2, state)
-    log_split += log_density(values[row], first, state)
-    log_split += log_density(values[row + 1], second, state)
-    log_merged += log_density(values[row + 2], members[:n], state)
-    if informed:
-        slots, rows = (first_slot, second_slot), (row, row + 1, row + 2)
-        log_split += log_pair_ratio(state, members[0], slots, rows, n_first, n - n_first)
-    if not accept_move(rng, split, log_split, log_merged):
-        return 0, evaluations
-    settle(state, scratch, n, first_slot, second_slot)
-    if split:
-        copy_row(state, row, first_slot)
-        copy_row(state, row + 1, second_slot)
-        return 1, evaluations
-    copy_row(state, row + 2, second_slot)
-    return -1, evaluations
-
-
-@njit
-def plug_in_step(
-    chain: int,
+@njit_lean
+def propose_by_values(
+    rng: np.random.Generator,
+    row: int,
+    n: int,
+    slots: tuple[int, int],
+    discount: float,
+    replay: bool,
+    state: State,
     scratch: Scratch,
-    moves: int,
-    crp: bool,
-    swap: bool,
-    update_atoms: bool,
-    weights: int,
-) -> tuple[int, int, int]:
-    """One iteration: the proposals, then what all algorithms share."""
-    rng, state = chain_at(chain)
-    prepare(state)
-    discount = state.parameters[0, 1] if crp else 0.0
-    splits = merges = evaluations = 0
-    row = len(state.values)
-    if len(state.z) == 1:
-        moves = 0
-        if crp:
-            move_only_item(rng, state)
-    for _ in range(moves):
-        if row + LAUNCH_ROWS > len(state.values):
-            fill_pool(rng, state)
-            row = len(state.counts)
-        outcome, cost = plug_in_move(rng, row, discount, state, scratch)
-        row += LAUNCH_ROWS
-        splits += outcome == 1
-        merges += outcome == -1
-        evaluations += cost
-    evaluations += update_rest(rng, state, swap, update_atoms, weights)
-    return splits, merges, evaluations
+) -> tuple[float, float, int]:
+    """Propose to split the members, or with `replay` to merge them.
+
+    Leaves the sides in `scratch` and the atoms of i's side, of j's and of both in rows row,
+    row + 1 and row + 2. Returns log density less log q of the split state and of the merged one,
+    and the density evaluations.
+    """
+    log_q, evaluations = allocate_by_values(rng, row, n, discount, replay, state, scratch)
+    n_first = scratch.side[:n].sum()
+    sides = (scratch.parts[:n_first], scratch.others[: n - n_first])
+    members = scratch.members[:n]
+    log_split = -log_q
+    for side in range(2):
+        log_split -= scan_atoms(rng, row + side, sides[side], slots[side], replay, 1, state)
+        log_split += log_density(state.values[row + side], sides[side], state)
+    log_merged = -scan_atoms(rng, row + 2, members, slots[1], not replay, 2, state)
+    log_merged += log_density(state.values[row + 2], members, state)
+    return log_split, log_merged, evaluations

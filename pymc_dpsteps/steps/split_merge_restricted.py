@@ -9,14 +9,14 @@ from math import log
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.steps.split_merge_moves import Scratch, choose_side, random_sides
 from pymc_dpsteps.steps.state import State, log_predictive_of, refresh_of, shift_of
 
 __all__ = ["restricted_gibbs", "start_sides"]
 
 
-@njit
+@njit_lean
 def restricted_gibbs(
     rng: np.random.Generator,
     n: int,
@@ -32,7 +32,8 @@ def restricted_gibbs(
     of the last scan.
     """
     shift = shift_of(state)
-    rows = start_sides(state)
+    rows = state.candidates[:2]
+    start_sides(rows, state)
     random_sides(rng, scratch, n)
     for p in range(n):
         k, row = scratch.members[p], rows[1 - scratch.side[p]]
@@ -42,19 +43,17 @@ def restricted_gibbs(
     return scan_sides(rng, rows, n, discount, replay, state, scratch)
 
 
-@njit
-def start_sides(state: State) -> np.ndarray:
-    """Make the statistics of both sides those of no item; returns their rows, K and K + 1."""
-    rows = state.candidates[:2]
+@njit_lean
+def start_sides(rows: np.ndarray, state: State) -> None:
+    """Make the statistics of both sides those of no item, and list their rows, K and K + 1."""
     refresh = refresh_of(state)
     for p in range(2):
         rows[p] = len(state.counts) + p
         state.stats[rows[p]] = 0.0
         refresh(state.stats[rows[p]], state.cache[rows[p]], state.shared)
-    return rows
 
 
-@njit
+@njit_lean
 def scan_sides(
     rng: np.random.Generator,
     rows: np.ndarray,

@@ -10,7 +10,7 @@ from math import log
 
 import numpy as np
 
-from pymc_dpsteps.jit import njit
+from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.steps.split_merge_moves import Scratch, choose_side
 from pymc_dpsteps.steps.split_merge_restricted import start_sides
 from pymc_dpsteps.steps.state import State, log_predictive_of, shift_of
@@ -18,7 +18,7 @@ from pymc_dpsteps.steps.state import State, log_predictive_of, shift_of
 __all__ = ["allocate_sequentially"]
 
 
-@njit
+@njit_lean
 def allocate_sequentially(
     rng: np.random.Generator,
     n: int,
@@ -36,7 +36,8 @@ def allocate_sequentially(
     stats, cache, items = state.stats, state.cache, state.items
     shared, datum, out = state.shared, state.datum, state.log_density
     shift, log_predictive = shift_of(state), log_predictive_of(state)
-    rows = start_sides(state)
+    rows = state.candidates[:2]
+    start_sides(rows, state)
     for p in range(2):
         shift(stats[rows[p]], cache[rows[p]], members[p], 1.0, items, shared, datum)
     first_slot = z[members[0]]

@@ -365,7 +365,7 @@ def draw_allocation(rng: np.random.Generator, state: State) -> None:
         state.counts[k] += 1
 
 
-@njit
+@njit_lean
 def update_rest(
     rng: np.random.Generator, state: State, swap: bool, slice_atoms: bool, weights: int
 ) -> int:
@@ -382,7 +382,7 @@ def update_rest(
     return evaluations + update_given_atoms(rng, state, weights)
 
 
-@njit
+@njit_lean
 def update_given_atoms(rng: np.random.Generator, state: State, weights: int) -> int:
     """What follows the atoms of occupied slots; see `update_rest`."""
     evaluations = 0

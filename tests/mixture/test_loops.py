@@ -8,7 +8,8 @@ import pytest
 
 from pymc_dpsteps.linalg import sum_log_diagonal
 from pymc_dpsteps.mixture.codegen import Layout, write_code
-from pymc_dpsteps.mixture.loops import NoLoops, Place, write_loops
+from pymc_dpsteps.mixture.loop_elements import NoLoops, Place
+from pymc_dpsteps.mixture.loops import write_loops
 
 S = pt.scalar("s", dtype="float64")
 V = pt.vector("v", shape=(4,), dtype="float64")

@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 import pymc_dpsteps as dps
-from pymc_dpsteps.steps.slice_gibbs import next_jump
+from pymc_dpsteps.steps.slice_process import next_jump
 from tests.helpers_chain import assert_means, run_chain
 
 

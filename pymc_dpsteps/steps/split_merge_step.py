@@ -1,0 +1,113 @@
+"""One iteration of split–merge, whatever the form of its proposals."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pymc_dpsteps.jit import njit, njit_lean
+from pymc_dpsteps.steps.split_merge_conjugate import propose_partition
+from pymc_dpsteps.steps.split_merge_moves import (
+    INFORMED,
+    Scratch,
+    accept_move,
+    choose_pair,
+    empty_slot,
+    log_pair_ratio,
+    log_prior_ratio,
+    move_only_item,
+    settle,
+)
+from pymc_dpsteps.steps.split_merge_nonconjugate import propose_by_scans
+from pymc_dpsteps.steps.split_merge_plug_in import propose_by_values
+from pymc_dpsteps.steps.state import State, chain_at
+from pymc_dpsteps.steps.updates import copy_row, fill_pool, prepare, update_rest
+
+__all__ = ["FORMS", "ROWS", "split_merge_step"]
+
+FORMS = ("restricted_gibbs", "sequential", "plug_in", "nonconjugate")
+_SEQUENTIAL, _PLUG_IN, _NONCONJUGATE = 1, 2, 3
+ROWS = 3  # of atoms that a proposal needs: i's side, j's side, both
+
+
+@njit_lean
+def move(
+    rng: np.random.Generator,
+    row: int,
+    form: int,
+    t: int,
+    discount: float,
+    state: State,
+    scratch: Scratch,
+) -> tuple[int, int]:
+    """One proposal. Returns +1 for a split, -1 for a merge, 0 if rejected; and evaluations."""
+    informed = rng.random() < INFORMED
+    n = choose_pair(rng, state, scratch, informed)
+    first_slot, second_slot = state.z[scratch.members[0]], state.z[scratch.members[1]]
+    split = first_slot == second_slot
+    if split:
+        first_slot = empty_slot(rng, state)
+        if first_slot < 0:
+            return 0, 0
+    slots, evaluations = (first_slot, second_slot), 0
+    if form == _PLUG_IN:
+        log_split, log_merged, evaluations = propose_by_values(
+            rng, row, n, slots, discount, not split, state, scratch
+        )
+    elif form == _NONCONJUGATE:
+        log_split, log_merged, evaluations = propose_by_scans(
+            rng, row, n, slots, t, discount, not split, state, scratch
+        )
+    else:
+        log_split, log_merged = propose_partition(
+            rng, row, n, slots, t, form == _SEQUENTIAL, discount, not split, state, scratch
+        )
+    n_first = scratch.side[:n].sum()
+    log_split += log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first)
+    if informed:
+        rows = (row, row + 1, row + 2)
+        log_split += log_pair_ratio(state, scratch.members[0], slots, rows, n_first, n - n_first)
+    if not accept_move(rng, split, log_split, log_merged):
+        return 0, evaluations
+    settle(state, scratch, n, first_slot, second_slot)
+    if split:
+        copy_row(state, row, first_slot)
+        copy_row(state, row + 1, second_slot)
+        return 1, evaluations
+    copy_row(state, row + 2, second_slot)
+    return -1, evaluations
+
+
+@njit
+def split_merge_step(
+    chain: int,
+    scratch: Scratch,
+    form: int,
+    t: int,
+    moves: int,
+    crp: bool,
+    swap: bool,
+    update_atoms: bool,
+    weights: int,
+) -> tuple[int, int, int]:
+    """One iteration: the proposals, then what all algorithms share."""
+    rng, state = chain_at(chain)
+    prepare(state)
+    discount = state.parameters[0, 1] if crp else 0.0
+    splits = merges = evaluations = 0
+    used = ROWS if form == _PLUG_IN or form == _NONCONJUGATE else 0  # draws from G0
+    row = len(state.values) if used > 0 else len(state.counts)
+    if len(state.z) == 1:
+        moves = 0
+        if crp:
+            move_only_item(rng, state)
+    for _ in range(moves):
+        if row + ROWS > len(state.values):
+            fill_pool(rng, state)
+            row = len(state.counts)
+        outcome, cost = move(rng, row, form, t, discount, state, scratch)
+        row += used
+        splits += outcome == 1
+        merges += outcome == -1
+        evaluations += cost
+    evaluations += update_rest(rng, state, swap, update_atoms, weights)
+    return splits, merges, evaluations
