@@ -16,7 +16,7 @@ import pymc_dpsteps as dps
 
 K, N_GROUPS = 30, 10
 SIZES = [100, 1_000, 10_000, 100_000, 1_000_000]
-ITERATIONS, LIMIT_S = 3, 20.0  # at least so many iterations, unless they would take longer
+ITERATIONS, LIMIT_S = 3, 10.0  # at least so many iterations, unless they would take longer
 
 
 def data(kernel, n_items):

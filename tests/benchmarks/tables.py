@@ -140,7 +140,7 @@ def targets(results):
         if row["dimension"] == 5 and "iteration_ms" in row:
             name = f"{row['algorithm']}, N = 2,000, D = 5: iteration"
             at_most(name, 4, row["iteration_ms"], "ms")
-    best = 1.0  # of all algorithms on galaxies, over Neal 8
+    best = 1.0  # of all algorithms on galaxies, over Neal 8 with ten sweeps per draw
     for part, density in (("galaxies", 1.0), ("N = 1,000", 1.2)):
         own = {r["algorithm"]: r for r in results.get(f"efficiency, {part}", [])}
         hand = own.pop("hand-written Neal 8", None)
@@ -152,11 +152,14 @@ def targets(results):
         name = f"{part}: density per s ÷ hand-written Neal 8, {of_density['algorithm']}"
         at_least(name, density, of_density["density_vs_hand"])
         if part == "galaxies":
-            best = gain
+            if (ten := own.get("Neal 8, ten sweeps per draw")) is not None:
+                best = of_k["k_vs_hand"] / ten["k_vs_hand"]
             name = f"{part}: k per s ÷ hand-written Neal 8, {of_k['algorithm']}"
             at_least(name, 1.0, of_k["k_vs_hand"])
         else:
-            at_least(f"{part}: k per s ÷ Neal 8, {of_k['algorithm']}", 2.0, gain)
+            name = f"{part}: k per s, {of_k['algorithm']}"
+            at_least(f"{name} ÷ hand-written Neal 8", 2.0, of_k["k_vs_hand"])
+            at_least(f"{name} ÷ our Neal 8", 2.0, gain)
     for row in results.get("peers", []):
         bound = {"jags": 80, "pymc_compound": 800, "pymc_nuts": 100, "nutpie": 50}
         if row["case"] == "galaxies" and row["program"] in bound:

@@ -1,6 +1,6 @@
 """Independent draws per second of other programs, beside Neal 8 on the same data and model.
 
-Neal 8 makes five sweeps per draw. `neal8_k` and `neal8_density` say how many times more independent
+Neal 8 makes ten sweeps per draw. `neal8_k` and `neal8_density` say how many times more independent
 draws per second it makes, with the whole loop of `pymc.sample` counted and timed before and after
 the other program. `disagreement` is the largest difference of a posterior mean from that of Neal 8,
 in standard errors.
@@ -24,7 +24,7 @@ ALL = CASES | {
         CASES["galaxies, conjugate"], prior=(1.0, *CASES["galaxies, conjugate"].prior[1:])
     )
 }
-NEAL_8 = [partial(dps.Neal8, sweeps=5)]
+NEAL_8 = [partial(dps.Neal8, sweeps=10)]
 # Program, case, and as many draws as take a minute or two.
 RUNS = [
     (peers.jags, "galaxies", 30_000),
@@ -41,7 +41,7 @@ NEEDS = {peers.nutpie: "nutpie", peers.numpyro: "numpyro", peers.pyrichlet: "pyr
 
 @cache
 def neal8(name):
-    """τ of Neal 8 with five sweeps per draw, and its steps."""
+    """τ of Neal 8 with ten sweeps per draw, and its steps."""
     case, length = ALL[name], chains.LENGTHS["N = 1,000" if name == "N = 1,000" else "galaxies"]
     draws, _ = chains.run(case, case.restaurant, NEAL_8, length)
     return chains.Result.of(draws), chains.compound(case.restaurant, NEAL_8).methods
