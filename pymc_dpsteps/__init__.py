@@ -1,6 +1,6 @@
 """Step methods for Dirichlet-process mixtures written as plain PyMC models."""
 
-from pymc_dpsteps import datasets, diagnostics, kernels, partitions, plots, predict
+from pymc_dpsteps import amortized, datasets, diagnostics, kernels, partitions, plots, predict
 from pymc_dpsteps.conjugate import conjugacy
 from pymc_dpsteps.diagnostics import check_truncation, efficiency, summary, truncation_level
 from pymc_dpsteps.distributions import ChineseRestaurantProcess
@@ -38,6 +38,7 @@ __all__ = [
     "Neal8",
     "SliceGibbs",
     "SplitMerge",
+    "amortized",
     "check_truncation",
     "conjugacy",
     "datasets",

@@ -32,7 +32,7 @@ from pymc_dpsteps.jit import address_of
 from pymc_dpsteps.mixture import codegen, codegen_blocks, codegen_priors
 from pymc_dpsteps.mixture.codegen import KernelPart, Layout
 from pymc_dpsteps.mixture.codegen_blocks import LaidOutBlock
-from pymc_dpsteps.mixture.context import compile_context
+from pymc_dpsteps.mixture.context import compile_context, context_graphs
 from pymc_dpsteps.mixture.cut import Leaves, hoist
 from pymc_dpsteps.mixture.hyperparameters import hyperparameter_graphs
 from pymc_dpsteps.mixture.loop_elements import Place
@@ -96,6 +96,8 @@ class CompiledMixture:
         Value variables of the model outside the step on which items or shared depend.
     context : callable
         ``context(*values of context_names) -> (items, shared)``.
+    context_graphs : tuple of TensorVariable
+        Items and shared as graphs of the mixture's model.
     """
 
     addresses: np.ndarray
@@ -109,6 +111,7 @@ class CompiledMixture:
     n_datum: int
     context_names: tuple[str, ...]
     context: Callable[..., tuple[np.ndarray, np.ndarray]]
+    context_graphs: tuple[TensorVariable, TensorVariable]
 
 
 def compile_mixture(
@@ -189,7 +192,8 @@ def compile_mixture(
         functions["kernel_of_items"] = codegen.compile_kernel_of_items(parts)
     for name in statistics:
         functions[name] = _STATISTICS[name](laid_out, values, shared)
-    names, context = compile_context(mixture, pieces, hoisted, entries)
+    graphs = context_graphs(mixture, pieces, hoisted, entries)
+    names, context = compile_context(mixture, *graphs)
     addresses = np.array(
         [
             address_of(functions[name], signature) if name in functions else 0
@@ -208,6 +212,7 @@ def compile_mixture(
         n_datum=max((len(d.graphs) for b in conjugacy.blocks for d in b.data), default=0),
         context_names=names,
         context=context,
+        context_graphs=graphs,
     )
 
 

@@ -17,16 +17,16 @@ from pymc_dpsteps.mixture.cut import Leaves
 from pymc_dpsteps.mixture.pieces import Pieces
 from pymc_dpsteps.mixture.structure import Mixture
 
-__all__ = ["compile_context"]
+__all__ = ["compile_context", "context_graphs"]
 
 
-def compile_context(
+def context_graphs(
     mixture: Mixture,
     pieces: Pieces,
     hoisted: Leaves,
     in_sweep: Collection[TensorVariable],
-) -> tuple[tuple[str, ...], Callable[..., tuple[np.ndarray, np.ndarray]]]:
-    """Compile the function that computes the item matrix and the shared vector.
+) -> tuple[TensorVariable, TensorVariable]:
+    """The item matrix and the shared vector as graphs of the frozen model.
 
     Entries of the shared vector `in_sweep` are left zero: the sweep computes them itself.
     """
@@ -50,6 +50,13 @@ def compile_context(
     )
     entries = [pt.zeros(leaf.type.shape) if leaf in in_sweep else s for s, leaf in hoisted.items()]
     shared = pt.concatenate([pt.zeros(0)] + [s.astype("float64").reshape((-1,)) for s in entries])
+    return items, shared
+
+
+def compile_context(
+    mixture: Mixture, items: TensorVariable, shared: TensorVariable
+) -> tuple[tuple[str, ...], Callable[..., tuple[np.ndarray, np.ndarray]]]:
+    """Compile the function that computes the item matrix and the shared vector."""
     inputs = [v for v in mixture.model.value_vars if v in set(ancestors([items, shared]))]
     function = pm.pytensorf.compile(
         inputs, [items, shared], mode="NUMBA" if inputs else "FAST_COMPILE"

@@ -1,0 +1,333 @@
+"""Diffusion over allocations: items are unmasked one after the other, in any order.
+
+Austin, J. et al. (2021). Structured denoising diffusion models in discrete state-spaces, section
+3.1 (absorbing states). Hoogeboom, E. et al. (2022). Autoregressive diffusion models, section 3: an
+absorbing diffusion that unmasks position by position, in an order that is chosen first, is an
+autoregressive model of any order. Pakman, A. et al. (2020). Neural clustering processes: an item
+points to a cluster, by a summary of its items, or to "new".
+
+    q(c | σ, y) = Π_t q(c_σ(t) | c_σ(1), …, c_σ(t - 1), y)
+
+is a product and exactly known. Clusters are numbered as they are opened, so labels have no
+symmetry to learn. What q would be if the masked items did not exist is known too: the urn times
+the predictive density (`target`). The network adds to its logarithm what the masked items tell,
+and starts from adding nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pymc_dpsteps.amortized.network import Block, PairBias, SetEncoder, perceptron
+from pymc_dpsteps.amortized.target import Compiled, Target, assign_items, weigh_options
+
+__all__ = ["AllocationNetwork", "Draws", "Encoded", "draw_allocations", "log_q_all"]
+
+_FEATURES = 9
+_FLOOR = -30.0  # of a log probability as an input
+_MOST_ODDS = 5.0  # log odds of a pair beyond which it makes no difference
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Data sets as the network sees them, items in the order in which they are unmasked.
+
+    Attributes
+    ----------
+    rows : Tensor, shape (batch, 1 + n, width)
+        By the encoder: the whole, then the items.
+    pairs : Tensor, shape (batch, n, n)
+        Log odds of pairs, clamped.
+    """
+
+    rows: Tensor
+    pairs: Tensor
+
+    def along(self, order: Tensor) -> Encoded:
+        """One data set, its items in other orders, shape (draws, n)."""
+        first = torch.zeros_like(order[:, :1])
+        rows = self.rows[0, torch.cat([first, order + 1], dim=1)]
+        pairs = self.pairs[0, order.unsqueeze(2), order.unsqueeze(1)]
+        return Encoded(rows, pairs)
+
+
+class AllocationNetwork(nn.Module):
+    """Log probabilities of the options of an item, given the items placed before.
+
+    Parameters
+    ----------
+    inputs, context : int
+        Length of an item and of what is known of the data set.
+    width, heads, layers, head_layers : int
+        Size of the encoder, and how often options look at the masked items and each other.
+    induced : int, default 0
+        See `SetEncoder`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        context: int,
+        *,
+        width: int = 64,
+        heads: int = 4,
+        layers: int = 3,
+        head_layers: int = 1,
+        induced: int = 0,
+    ) -> None:
+        super().__init__()
+        self.encoder = SetEncoder(
+            inputs, context, width=width, heads=heads, layers=layers, induced=induced
+        )
+        self.member = nn.Linear(width, width)
+        self.new = nn.Parameter(torch.zeros(width))
+        self.item = nn.Linear(width, width)
+        self.option = perceptron(width + _FEATURES, width, width)
+        self.to_masked = nn.ModuleList(Block(width, heads) for _ in range(head_layers))
+        self.biases = nn.ModuleList(PairBias(heads, 2) for _ in range(head_layers))
+        self.to_options = nn.ModuleList(Block(width, heads) for _ in range(head_layers))
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+        nn.init.zeros_(self.out[1].weight)
+        nn.init.zeros_(self.out[1].bias)
+
+    def encode(self, items: Tensor, context: Tensor, log_odds: Tensor) -> Encoded:
+        """Encode data sets: items (batch, n, inputs), context and log odds of pairs."""
+        pairs = log_odds.clamp(-_MOST_ODDS, _MOST_ODDS)
+        return Encoded(self.encoder(items, context, pairs), pairs)
+
+    def forward(
+        self,
+        encoded: Encoded,
+        place: Tensor,
+        sums: Tensor,
+        linked: Tensor,
+        counts: Tensor,
+        log_weights: Tensor,
+    ) -> Tensor:
+        """Log q of all options.
+
+        Parameters
+        ----------
+        encoded : Encoded
+        place : Tensor of int, shape (batch, T)
+            Places of the order at which an option is to be taken; later ones are masked.
+        sums : Tensor, shape (batch, T, K, width)
+            Sums of `member` over the items of every cluster.
+        linked : Tensor, shape (batch, T, K, n)
+            Sums of the log odds of pairs over the items of every cluster.
+        counts : Tensor, shape (batch, T, K)
+            Items of every cluster.
+        log_weights : Tensor, shape (batch, T, 1 + K)
+            Of the options, were there no masked items; -inf where there is none.
+
+        Returns
+        -------
+        Tensor, shape (batch, T, 1 + K)
+        """
+        n_places, n_options = log_weights.shape[1:]
+        rows, n = encoded.rows, encoded.pairs.shape[1]
+        base = log_weights.log_softmax(-1)
+        there = base > -torch.inf
+        shares = 1.0 / counts.clamp(min=1).unsqueeze(-1)
+        means = sums * shares
+        means = torch.cat([self.new.expand(*means.shape[:2], 1, -1), means], dim=2)
+        linked = functional.pad(linked * shares, (0, 0, 1, 0))
+        own = _at(encoded.pairs, place).unsqueeze(2).expand_as(linked)
+        later = torch.arange(n, device=place.device) > place.unsqueeze(-1)
+        features = self._features(base, counts, place, linked, own, later)
+        x = self.option(torch.cat([means, features], dim=-1))
+        x = x + self.item(_at(rows[:, 1:], place)).unsqueeze(2)
+        # The token of the whole is never masked, so that there always is something to see.
+        seen = functional.pad(later, (1, 0), value=True).repeat_interleave(n_options, dim=1)
+        masked = torch.zeros_like(seen, dtype=x.dtype).masked_fill(~seen, -torch.inf)
+        pairs = [functional.pad(m.flatten(1, 2), (1, 0)) for m in (own, linked)]
+        absent = torch.zeros_like(base).masked_fill(~there, -torch.inf)[:, :, None, None]
+        for j, block in enumerate(self.to_masked):
+            bias = self.biases[j](*pairs) + masked.unsqueeze(1)
+            x = block(x.flatten(1, 2), rows, bias).unflatten(1, (n_places, n_options))
+            x = self.to_options[j](x, x, absent)
+        change = self.out(x).squeeze(-1)
+        return (base + change).masked_fill(~there, -torch.inf).log_softmax(-1)
+
+    def _features(
+        self,
+        base: Tensor,
+        counts: Tensor,
+        place: Tensor,
+        linked: Tensor,
+        own: Tensor,
+        later: Tensor,
+    ) -> Tensor:
+        """What is known of every option: now, and of masked items that are like it."""
+        n = later.shape[-1]
+        counts = functional.pad(counts, (1, 0))
+        like_item, like_cluster = own.sigmoid(), linked.sigmoid()
+        weight = later.unsqueeze(2).to(base.dtype)
+        here = torch.gather(linked, 3, place[:, :, None, None].expand(*base.shape, 1)).squeeze(-1)
+        features = [
+            counts.log1p(),
+            (n - place).unsqueeze(-1).expand_as(base).log(),
+            base.clamp(min=_FLOOR) / 5.0,
+            base.exp(),
+            torch.zeros_like(base).index_fill(2, place.new_zeros(1), 1.0),
+            here,
+            (like_item * weight).sum(-1).log1p(),
+            (like_cluster * weight).sum(-1).log1p(),
+            (like_item * like_cluster * weight).sum(-1).log1p(),
+        ]
+        return torch.stack(features, dim=-1)
+
+
+def _at(rows: Tensor, place: Tensor) -> Tensor:
+    """Rows (batch, n, m) at places (batch, T)."""
+    return torch.gather(rows, 1, place.unsqueeze(-1).expand(-1, -1, rows.shape[2]))
+
+
+def log_q_all(
+    network: AllocationNetwork,
+    encoded: Encoded,
+    options: Tensor,
+    log_weights: Tensor,
+    place: Tensor,
+) -> Tensor:
+    """Log q of all options on the way along given ones, at some places of the order.
+
+    Parameters
+    ----------
+    network : AllocationNetwork
+    encoded : Encoded
+    options : Tensor of int, shape (batch, n)
+    log_weights : Tensor, shape (batch, n, 1 + K)
+        As `target.walk_partition` gives them.
+    place : Tensor of int, shape (batch, T)
+
+    Returns
+    -------
+    Tensor, shape (batch, T, 1 + clusters)
+    """
+    opened = (options == 0).cumsum(1)
+    cluster = torch.where(options == 0, opened, options) - 1
+    n_clusters = int(opened.max())
+    number = torch.arange(n_clusters, device=options.device)
+    before = torch.arange(options.shape[1], device=options.device) < place.unsqueeze(-1)
+    inside = (cluster.unsqueeze(1) == number.view(1, -1, 1)).unsqueeze(1) & before.unsqueeze(2)
+    inside = inside.to(encoded.rows.dtype)
+    sums = torch.einsum("btkn,bnd->btkd", inside, network.member(encoded.rows[:, 1:]))
+    linked = torch.einsum("btkn,bnm->btkm", inside, encoded.pairs)
+    weights = _at(log_weights[..., : 1 + n_clusters], place)
+    return network(encoded, place, sums, linked, inside.sum(-1), weights)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Partitions drawn from a network.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray of int64, shape (draws, n)
+        Numbered from 0 as clusters were opened along each order.
+    log_q, log_p : numpy.ndarray of float64, shape (draws,)
+        log q(c | σ, y) and log p(y, c).
+    """
+
+    labels: NDArray[np.int64]
+    log_q: NDArray[np.float64]
+    log_p: NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Draws]) -> Draws:
+        """All draws one after the other."""
+        fields = [(part.labels, part.log_q, part.log_p) for part in parts]
+        return cls(*(np.concatenate(field) for field in zip(*fields, strict=True)))
+
+    def take(self, chosen: NDArray[np.int64]) -> Draws:
+        """Some of the draws."""
+        return Draws(self.labels[chosen], self.log_q[chosen], self.log_p[chosen])
+
+
+@torch.no_grad()
+def draw_allocations(
+    network: AllocationNetwork,
+    target: Target,
+    items: NDArray[np.float64],
+    encoded: Encoded,
+    order: NDArray[np.int64],
+    generator: torch.Generator,
+    *,
+    code: Compiled | None = None,
+    given: NDArray[np.int64] | None = None,
+    first: int = 0,
+) -> Draws:
+    """Draw one allocation along every order.
+
+    Parameters
+    ----------
+    network : AllocationNetwork
+    target : Target
+    items : numpy.ndarray of float64, shape (n, P)
+    encoded : Encoded
+        The data set, a batch of one.
+    order : numpy.ndarray of int64, shape (draws, n)
+    generator : torch.Generator
+        On the device of the network.
+    code : Compiled, optional
+        Of another density of partitions than the target's, such as that given the concentration.
+    given : numpy.ndarray of int64, shape (draws, n), optional
+        Options to take; -1 where one is to be drawn.
+    first : int, default 0
+        Place from which on the network is asked. All options before must be given, and their
+        probabilities are not part of log q.
+
+    Returns
+    -------
+    Draws
+    """
+    n_draws, n = order.shape
+    encoded = encoded.along(torch.from_numpy(order).to(encoded.rows.device))
+    device = encoded.rows.device
+    members = network.member(encoded.rows[:, 1:])
+    n_slots = target.n_components
+    sums = members.new_zeros(n_draws, n_slots, members.shape[2])
+    linked = members.new_zeros(n_draws, n_slots, n)
+    code = target.code if code is None else code
+    walks = target.walks(n_draws)
+    log_weights = np.empty((n_draws, n_slots + 1))
+    labels = np.zeros((n_draws, n), dtype=np.int64)
+    log_q = np.zeros(n_draws)
+    draws, index = np.arange(n_draws), torch.arange(n_draws, device=device)
+    if given is None:
+        given = np.full(order.shape, -1)
+    for t in range(n):
+        chosen = np.ascontiguousarray(order[:, t])
+        if t < first:
+            taken = given[:, t]
+        else:
+            weigh_options(chosen, items, walks, code, log_weights)
+            most = int(walks.clusters.max())
+            options_log_q = network(
+                encoded,
+                torch.full((n_draws, 1), t, device=device),
+                sums[:, None, :most],
+                linked[:, None, :most],
+                torch.from_numpy(walks.counts[:, None, 1 : most + 1]).to(sums),
+                torch.from_numpy(log_weights[:, None, : most + 1]).to(sums),
+            )[:, 0]
+            option = torch.multinomial(options_log_q.exp(), 1, generator=generator)[:, 0]
+            forced = torch.from_numpy(given[:, t]).to(device)
+            option = torch.where(forced >= 0, forced, option)
+            log_q += options_log_q[index, option].double().cpu().numpy()
+            taken = option.cpu().numpy()
+        assign_items(chosen, np.ascontiguousarray(taken), items, walks, code)
+        cluster = np.where(taken == 0, walks.clusters, taken) - 1
+        labels[draws, chosen] = cluster
+        joined = torch.from_numpy(cluster).to(device)
+        sums[index, joined] += members[:, t]
+        linked[index, joined] += encoded.pairs[:, t]
+    return Draws(labels, log_q, walks.log_prob)

@@ -1,0 +1,162 @@
+"""Block re-masking: a neighbourhood of items is masked and unmasked again by the network.
+
+A set B of items and an order σ of it are chosen without looking at the allocation: a uniform item
+and its nearest neighbours by their log odds of sharing a cluster, which depend on the data alone.
+Items outside B are placed as they are; those of B are drawn from q(c_B | c_rest, σ, y) and accepted
+with probability
+
+    min(1, p(y, c') q(c_B | c_rest, σ, y) / (p(y, c) q(c'_B | c_rest, σ, y))),
+
+the atoms integrated out: a split–merge proposal that was learnt. With all items in B it is
+independence Metropolis. As proposals do not depend on the present c_B, several are drawn at a time
+and put to the test one after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pymc.blocking import PointType
+
+from pymc_dpsteps.amortized.allocation import Encoded, draw_allocations
+from pymc_dpsteps.amortized.posterior import AmortizedPosterior, fingerprint
+from pymc_dpsteps.amortized.replay import complete
+from pymc_dpsteps.amortized.target import Target, options_along
+from pymc_dpsteps.mixture.structure import MixtureError
+from pymc_dpsteps.steps.arguments import positive_integer
+from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.steps.updates import prepare
+
+__all__ = ["RemaskingStep"]
+
+
+class RemaskingStep(MarginalStep):
+    """Re-mask a neighbourhood and redraw it from a trained network, by Metropolis–Hastings.
+
+    ``pm.sample(step=[dps.amortized.RemaskingStep(posterior), dps.Neal3()])`` runs both in every
+    iteration. Exact whatever the network, even one that is not trained.
+
+    Parameters
+    ----------
+    posterior : AmortizedPosterior
+        Trained for this model.
+    vars : variable or list of variables, optional
+        The allocation; needed only where the model has several.
+    block : int or None, default 16
+        Items that are re-masked at a time; None for all: independence Metropolis.
+    proposals : int, default 8
+        Proposals for a block, tested one after the other.
+    concentration, init, sweeps, model, rng
+        See `MixtureStep`. There is no option ``atoms``: what is integrated out must be drawn
+        afresh.
+
+    Raises
+    ------
+    MixtureError
+        If the network was trained for another model, or for other numbers of items.
+    """
+
+    name = "remasking"
+    needs_conjugate: ClassVar[bool] = True
+    atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
+
+    def __init__(
+        self,
+        posterior: AmortizedPosterior,
+        vars: Any = None,
+        *,
+        block: int | None = 16,
+        proposals: int = 8,
+        **kwargs: Any,
+    ) -> None:
+        self.posterior = posterior
+        if block is not None:
+            block = positive_integer(self, "block is a number of items", block)
+        self.block = block
+        self.proposals = positive_integer(self, "proposals is a number of proposals", proposals)
+        super().__init__(vars, **kwargs)
+
+    def _compile(self) -> None:
+        super()._compile()
+        self._target = Target(self._mixture)
+        smallest, largest = self.posterior.n
+        if fingerprint(self._target) != self.posterior.fingerprint:
+            raise MixtureError(
+                "The network was trained for another model than this one: densities, constants or "
+                "the number of components differ. Train one for this model."
+            )
+        if not smallest <= self._mixture.n_items <= largest:
+            raise MixtureError(
+                f"The model has {self._mixture.n_items} items; the network was trained for "
+                f"{smallest} to {largest}. Train one for that many."
+            )
+        self._encoded: Encoded | None = None
+
+    def _set_context(self, point: PointType) -> None:
+        super()._set_context(point)
+        self._encoded = None
+
+    def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
+        rng, state = self.rng, self._state
+        prepare(state)  # brings alpha up to date
+        encoded = self._encode()
+        before = state.z.copy()
+        order, first = self._order(encoded)
+        options = options_along(state.z[order][None])
+        given = np.repeat(options, 1 + self.proposals, axis=0)
+        given[1:, first:] = -1
+        code = self._target.given(*state.parameters[0])
+        drawn = draw_allocations(
+            self.posterior.network,
+            self._target,
+            state.items,
+            encoded,
+            np.repeat(order[None], len(given), axis=0),
+            torch.Generator(self.posterior.device).manual_seed(int(rng.integers(2**63))),
+            code=code,
+            given=given,
+            first=first,
+        )
+        log_weight = drawn.log_p - drawn.log_q
+        present = 0
+        for proposed in range(1, len(given)):
+            if np.log(rng.random()) < log_weight[proposed] - log_weight[present]:
+                present = proposed
+        if present > 0:
+            self._take(drawn.labels[present], order[:first])
+        complete(self._chain, 0, *rest)
+        occupied, occupied_before = np.unique(state.z), np.unique(before)
+        births = len(np.setdiff1d(occupied, occupied_before))
+        return births, len(np.setdiff1d(occupied_before, occupied)), 0
+
+    def _encode(self) -> Encoded:
+        """The data as the network sees them, kept until they change."""
+        if self._encoded is None:
+            network = self.posterior.network.eval()
+            with torch.no_grad():
+                self._encoded = network.encode(*self.posterior.inputs(self._state.items[None]))
+        return self._encoded
+
+    def _order(self, encoded: Encoded) -> tuple[NDArray[np.int64], int]:
+        """All items, those to re-mask last and in random order; and the number of the others."""
+        n = len(self._state.z)
+        block = n if self.block is None else min(self.block, n)
+        centre = int(self.rng.integers(n))
+        log_odds = encoded.pairs[0, centre].cpu().numpy().copy()
+        log_odds[centre] = np.inf
+        masked = np.argsort(-log_odds, kind="stable")[:block]
+        others = np.setdiff1d(np.arange(n), masked)
+        return np.concatenate([others, self.rng.permutation(masked)]), n - block
+
+    def _take(self, labels: NDArray[np.int64], others: NDArray[np.int64]) -> None:
+        """Take over a partition: clusters with other items keep their slots, new ones get any."""
+        z = self._state.z
+        slots = np.full(self._mixture.n_components, -1)
+        slots[labels[others]] = z[others]
+        empty = np.setdiff1d(np.arange(len(slots)), z[others])
+        new = np.setdiff1d(labels, labels[others])
+        slots[new] = self.rng.permutation(empty)[: len(new)]
+        z[:] = slots[labels]

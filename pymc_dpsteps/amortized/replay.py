@@ -1,0 +1,84 @@
+"""Partitions, drawn elsewhere, completed to draws of all variables of a model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from numpy.typing import NDArray
+
+from pymc_dpsteps.amortized.allocation import Draws
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.steps.state import chain_at
+from pymc_dpsteps.steps.updates import prepare, update_concentration, update_rest
+
+__all__ = ["replay"]
+
+# Slice updates of the concentration given a partition, so many that it forgets the one before.
+_UPDATES = 20
+
+
+@njit
+def complete(chain: int, updates: int, swap: bool, update_atoms: bool, weights: int) -> None:
+    """Draw atoms and concentration given the allocation."""
+    rng, state = chain_at(chain)
+    prepare(state)
+    if len(state.theta) > 0:
+        for _ in range(updates):
+            update_concentration(rng, state)
+    update_rest(rng, state, swap, update_atoms, weights)
+
+
+class Replay(MarginalStep):
+    """Take the allocation of every draw from a list, and draw the rest given it."""
+
+    name = "replay"
+    needs_conjugate: ClassVar[bool] = True
+    atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
+
+    def __init__(self, labels: NDArray[np.int64], **kwargs: Any) -> None:
+        self.labels = labels
+        super().__init__(**kwargs)
+
+    def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
+        # Slots have no order: as in MCMC a cluster may be in any.
+        slots = self.rng.permutation(self._mixture.n_components)
+        self._state.z[:] = slots[self.labels[self.iteration]]
+        complete(self._chain, _UPDATES, *rest)
+        return 0, 0, 0
+
+
+def replay(model: pm.Model, drawn: Draws, *, random_seed: Any = None) -> xr.DataTree:
+    """Complete partitions to draws of all variables, as `pymc.sample` returns them.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        With the data.
+    drawn : Draws
+        Partitions.
+    random_seed : int or numpy.random.Generator, optional
+
+    Returns
+    -------
+    xarray.DataTree
+        One chain. ``sample_stats`` has ``log_q`` and ``log_p`` of every partition.
+    """
+    result = pm.sample(
+        len(drawn.labels),
+        tune=0,
+        chains=1,
+        cores=1,
+        step=Replay(drawn.labels, model=model),
+        random_seed=random_seed,
+        model=model,
+        progressbar=False,
+        quiet=True,
+        compute_convergence_checks=False,
+    )
+    for name in ("log_q", "log_p"):
+        result["sample_stats"][name] = (("chain", "draw"), getattr(drawn, name)[None])
+    return result
