@@ -37,7 +37,7 @@ _MOST_ODDS = 5.0  # log odds of a pair beyond which it makes no difference
 
 @dataclass(frozen=True)
 class Encoded:
-    """Data sets as the network sees them, items in the order in which they are unmasked.
+    """Data sets as the network sees them.
 
     Attributes
     ----------
@@ -49,13 +49,6 @@ class Encoded:
 
     rows: Tensor
     pairs: Tensor
-
-    def along(self, order: Tensor) -> Encoded:
-        """One data set, its items in other orders, shape (draws, n)."""
-        first = torch.zeros_like(order[:, :1])
-        rows = self.rows[0, torch.cat([first, order + 1], dim=1)]
-        pairs = self.pairs[0, order.unsqueeze(2), order.unsqueeze(1)]
-        return Encoded(rows, pairs)
 
 
 class AllocationNetwork(nn.Module):
@@ -105,19 +98,22 @@ class AllocationNetwork(nn.Module):
     def forward(
         self,
         encoded: Encoded,
-        place: Tensor,
+        item: Tensor,
+        masked: Tensor,
         sums: Tensor,
         linked: Tensor,
         counts: Tensor,
         log_weights: Tensor,
     ) -> Tensor:
-        """Log q of all options.
+        """Log q of all options, at T states of the diffusion of every data set.
 
         Parameters
         ----------
         encoded : Encoded
-        place : Tensor of int, shape (batch, T)
-            Places of the order at which an option is to be taken; later ones are masked.
+        item : Tensor of int, shape (batch, T)
+            The item that is to take an option.
+        masked : Tensor of bool, shape (batch, T, n)
+            Which items come after it.
         sums : Tensor, shape (batch, T, K, width)
             Sums of `member` over the items of every cluster.
         linked : Tensor, shape (batch, T, K, n)
@@ -132,25 +128,24 @@ class AllocationNetwork(nn.Module):
         Tensor, shape (batch, T, 1 + K)
         """
         n_places, n_options = log_weights.shape[1:]
-        rows, n = encoded.rows, encoded.pairs.shape[1]
+        rows = encoded.rows
         base = log_weights.log_softmax(-1)
         there = base > -torch.inf
         shares = 1.0 / counts.clamp(min=1).unsqueeze(-1)
         means = sums * shares
         means = torch.cat([self.new.expand(*means.shape[:2], 1, -1), means], dim=2)
         linked = functional.pad(linked * shares, (0, 0, 1, 0))
-        own = _at(encoded.pairs, place).unsqueeze(2).expand_as(linked)
-        later = torch.arange(n, device=place.device) > place.unsqueeze(-1)
-        features = self._features(base, counts, place, linked, own, later)
+        own = _at(encoded.pairs, item).unsqueeze(2).expand_as(linked)
+        features = self._features(base, counts, item, masked, linked, own)
         x = self.option(torch.cat([means, features], dim=-1))
-        x = x + self.item(_at(rows[:, 1:], place)).unsqueeze(2)
+        x = x + self.item(_at(rows[:, 1:], item)).unsqueeze(2)
         # The token of the whole is never masked, so that there always is something to see.
-        seen = functional.pad(later, (1, 0), value=True).repeat_interleave(n_options, dim=1)
-        masked = torch.zeros_like(seen, dtype=x.dtype).masked_fill(~seen, -torch.inf)
+        seen = functional.pad(masked, (1, 0), value=True).repeat_interleave(n_options, dim=1)
+        placed = torch.zeros_like(seen, dtype=x.dtype).masked_fill(~seen, -torch.inf)
         pairs = [functional.pad(m.flatten(1, 2), (1, 0)) for m in (own, linked)]
         absent = torch.zeros_like(base).masked_fill(~there, -torch.inf)[:, :, None, None]
         for j, block in enumerate(self.to_masked):
-            bias = self.biases[j](*pairs) + masked.unsqueeze(1)
+            bias = self.biases[j](*pairs) + placed.unsqueeze(1)
             x = block(x.flatten(1, 2), rows, bias).unflatten(1, (n_places, n_options))
             x = self.to_options[j](x, x, absent)
         change = self.out(x).squeeze(-1)
@@ -160,23 +155,22 @@ class AllocationNetwork(nn.Module):
         self,
         base: Tensor,
         counts: Tensor,
-        place: Tensor,
+        item: Tensor,
+        masked: Tensor,
         linked: Tensor,
         own: Tensor,
-        later: Tensor,
     ) -> Tensor:
         """What is known of every option: now, and of masked items that are like it."""
-        n = later.shape[-1]
         counts = functional.pad(counts, (1, 0))
         like_item, like_cluster = own.sigmoid(), linked.sigmoid()
-        weight = later.unsqueeze(2).to(base.dtype)
-        here = torch.gather(linked, 3, place[:, :, None, None].expand(*base.shape, 1)).squeeze(-1)
+        weight = masked.unsqueeze(2).to(base.dtype)
+        here = torch.gather(linked, 3, item[:, :, None, None].expand(*base.shape, 1)).squeeze(-1)
         features = [
             counts.log1p(),
-            (n - place).unsqueeze(-1).expand_as(base).log(),
+            (1 + masked.sum(-1, keepdim=True)).expand_as(base).log(),
             base.clamp(min=_FLOOR) / 5.0,
             base.exp(),
-            torch.zeros_like(base).index_fill(2, place.new_zeros(1), 1.0),
+            torch.zeros_like(base).index_fill(2, item.new_zeros(1), 1.0),
             here,
             (like_item * weight).sum(-1).log1p(),
             (like_cluster * weight).sum(-1).log1p(),
@@ -216,13 +210,14 @@ def log_q_all(
     cluster = torch.where(options == 0, opened, options) - 1
     n_clusters = int(opened.max())
     number = torch.arange(n_clusters, device=options.device)
-    before = torch.arange(options.shape[1], device=options.device) < place.unsqueeze(-1)
+    places = torch.arange(options.shape[1], device=options.device)
+    before, after = places < place.unsqueeze(-1), places > place.unsqueeze(-1)
     inside = (cluster.unsqueeze(1) == number.view(1, -1, 1)).unsqueeze(1) & before.unsqueeze(2)
     inside = inside.to(encoded.rows.dtype)
     sums = torch.einsum("btkn,bnd->btkd", inside, network.member(encoded.rows[:, 1:]))
     linked = torch.einsum("btkn,bnm->btkm", inside, encoded.pairs)
     weights = _at(log_weights[..., : 1 + n_clusters], place)
-    return network(encoded, place, sums, linked, inside.sum(-1), weights)
+    return network(encoded, place, after, sums, linked, inside.sum(-1), weights)
 
 
 @dataclass(frozen=True)
@@ -290,12 +285,12 @@ def draw_allocations(
     Draws
     """
     n_draws, n = order.shape
-    encoded = encoded.along(torch.from_numpy(order).to(encoded.rows.device))
     device = encoded.rows.device
-    members = network.member(encoded.rows[:, 1:])
+    members = network.member(encoded.rows[0, 1:])
     n_slots = target.n_components
-    sums = members.new_zeros(n_draws, n_slots, members.shape[2])
+    sums = members.new_zeros(n_draws, n_slots, members.shape[1])
     linked = members.new_zeros(n_draws, n_slots, n)
+    masked = torch.ones(n_draws, n, dtype=torch.bool, device=device)
     code = target.code if code is None else code
     walks = target.walks(n_draws)
     log_weights = np.empty((n_draws, n_slots + 1))
@@ -306,6 +301,8 @@ def draw_allocations(
         given = np.full(order.shape, -1)
     for t in range(n):
         chosen = np.ascontiguousarray(order[:, t])
+        item = torch.from_numpy(chosen).to(device)
+        masked[index, item] = False
         if t < first:
             taken = given[:, t]
         else:
@@ -313,12 +310,13 @@ def draw_allocations(
             most = int(walks.clusters.max())
             options_log_q = network(
                 encoded,
-                torch.full((n_draws, 1), t, device=device),
-                sums[:, None, :most],
-                linked[:, None, :most],
-                torch.from_numpy(walks.counts[:, None, 1 : most + 1]).to(sums),
-                torch.from_numpy(log_weights[:, None, : most + 1]).to(sums),
-            )[:, 0]
+                item[None],
+                masked[None],
+                sums[None, :, :most],
+                linked[None, :, :most],
+                torch.from_numpy(walks.counts[None, :, 1 : most + 1]).to(sums),
+                torch.from_numpy(log_weights[None, :, : most + 1]).to(sums),
+            )[0]
             option = torch.multinomial(options_log_q.exp(), 1, generator=generator)[:, 0]
             forced = torch.from_numpy(given[:, t]).to(device)
             option = torch.where(forced >= 0, forced, option)
@@ -328,6 +326,6 @@ def draw_allocations(
         cluster = np.where(taken == 0, walks.clusters, taken) - 1
         labels[draws, chosen] = cluster
         joined = torch.from_numpy(cluster).to(device)
-        sums[index, joined] += members[:, t]
-        linked[index, joined] += encoded.pairs[:, t]
+        sums[index, joined] += members[item]
+        linked[index, joined] += encoded.pairs[0, item]
     return Draws(labels, log_q, walks.log_prob)
