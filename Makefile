@@ -13,8 +13,9 @@ PIP_INSTALL = $(RUN) pip install --quiet --disable-pip-version-check
 MADE = $(VENV)/.made
 INSTALLED = $(VENV)/.installed
 INSTALLED_TEST = $(VENV)/.installed-test
+INSTALLED_AMORTIZED = $(VENV)/.installed-amortized
 
-.PHONY: help demo test test-slow bench clean
+.PHONY: help demo test test-slow bench train-demo clean
 .NOTPARALLEL:
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo "make test       ruff, mypy and the quick tests"
 	@echo "make test-slow  the slow statistical tests"
 	@echo "make bench      the benchmarks"
+	@echo "make train-demo train a network and judge it (10 minutes)"
 	@echo "make clean      remove .venv, caches and build output"
 
 demo: $(INSTALLED)
@@ -39,6 +41,9 @@ test-slow: $(INSTALLED_TEST)
 bench: $(INSTALLED_TEST)
 	MPLBACKEND=Agg $(RUN) pytest tests/benchmarks -m "" $(PYTEST_ARGS)
 
+train-demo: $(INSTALLED_AMORTIZED)
+	$(VENV)/bin/python examples/amortized_gaussian.py
+
 $(MADE):
 	@python=$$(sh scripts/find_python.sh "$(PYTHON)") && \
 	    echo "Making $(VENV) with $$python" && \
@@ -53,7 +58,12 @@ $(INSTALLED): $(MADE) pyproject.toml
 $(INSTALLED_TEST): $(MADE) pyproject.toml
 	@echo "Installing the project and its test tools into $(VENV) (minutes the first time)"
 	@$(PIP_INSTALL) --editable ".[test]"
-	@touch $(INSTALLED) $(INSTALLED_TEST)
+	@touch $(INSTALLED) $(INSTALLED_AMORTIZED) $(INSTALLED_TEST)
+
+$(INSTALLED_AMORTIZED): $(MADE) pyproject.toml
+	@echo "Installing the project with PyTorch into $(VENV) (minutes the first time)"
+	@$(PIP_INSTALL) --editable ".[amortized]"
+	@touch $(INSTALLED) $(INSTALLED_AMORTIZED)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .benchmarks build dist site examples/output

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pymc_dpsteps.amortized.correct import importance
-    from pymc_dpsteps.amortized.posterior import AmortizedPosterior, Size
+    from pymc_dpsteps.amortized.posterior import AmortizedPosterior, Size, with_data
     from pymc_dpsteps.amortized.remasking import RemaskingStep
     from pymc_dpsteps.amortized.training import Schedule, train
 
@@ -17,6 +17,7 @@ __all__ = [
     "Size",
     "importance",
     "train",
+    "with_data",
 ]
 
 _MODULES = {
@@ -26,6 +27,7 @@ _MODULES = {
     "Size": "posterior",
     "importance": "correct",
     "train": "training",
+    "with_data": "posterior",
 }
 
 

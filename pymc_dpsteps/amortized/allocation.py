@@ -16,19 +16,15 @@ and starts from adding nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pymc_dpsteps.amortized.network import Block, PairBias, SetEncoder, perceptron
-from pymc_dpsteps.amortized.target import Compiled, Target, assign_items, weigh_options
 
-__all__ = ["AllocationNetwork", "Draws", "Encoded", "draw_allocations", "log_q_all"]
+__all__ = ["AllocationNetwork", "Encoded", "log_q_all"]
 
 _FEATURES = 9
 _FLOOR = -30.0  # of a log probability as an input
@@ -218,114 +214,3 @@ def log_q_all(
     linked = torch.einsum("btkn,bnm->btkm", inside, encoded.pairs)
     weights = _at(log_weights[..., : 1 + n_clusters], place)
     return network(encoded, place, after, sums, linked, inside.sum(-1), weights)
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Partitions drawn from a network.
-
-    Attributes
-    ----------
-    labels : numpy.ndarray of int64, shape (draws, n)
-        Numbered from 0 as clusters were opened along each order.
-    log_q, log_p : numpy.ndarray of float64, shape (draws,)
-        log q(c | σ, y) and log p(y, c).
-    """
-
-    labels: NDArray[np.int64]
-    log_q: NDArray[np.float64]
-    log_p: NDArray[np.float64]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Draws]) -> Draws:
-        """All draws one after the other."""
-        fields = [(part.labels, part.log_q, part.log_p) for part in parts]
-        return cls(*(np.concatenate(field) for field in zip(*fields, strict=True)))
-
-    def take(self, chosen: NDArray[np.int64]) -> Draws:
-        """Some of the draws."""
-        return Draws(self.labels[chosen], self.log_q[chosen], self.log_p[chosen])
-
-
-@torch.no_grad()
-def draw_allocations(
-    network: AllocationNetwork,
-    target: Target,
-    items: NDArray[np.float64],
-    encoded: Encoded,
-    order: NDArray[np.int64],
-    generator: torch.Generator,
-    *,
-    code: Compiled | None = None,
-    given: NDArray[np.int64] | None = None,
-    first: int = 0,
-) -> Draws:
-    """Draw one allocation along every order.
-
-    Parameters
-    ----------
-    network : AllocationNetwork
-    target : Target
-    items : numpy.ndarray of float64, shape (n, P)
-    encoded : Encoded
-        The data set, a batch of one.
-    order : numpy.ndarray of int64, shape (draws, n)
-    generator : torch.Generator
-        On the device of the network.
-    code : Compiled, optional
-        Of another density of partitions than the target's, such as that given the concentration.
-    given : numpy.ndarray of int64, shape (draws, n), optional
-        Options to take; -1 where one is to be drawn.
-    first : int, default 0
-        Place from which on the network is asked. All options before must be given, and their
-        probabilities are not part of log q.
-
-    Returns
-    -------
-    Draws
-    """
-    n_draws, n = order.shape
-    device = encoded.rows.device
-    members = network.member(encoded.rows[0, 1:])
-    n_slots = target.n_components
-    sums = members.new_zeros(n_draws, n_slots, members.shape[1])
-    linked = members.new_zeros(n_draws, n_slots, n)
-    masked = torch.ones(n_draws, n, dtype=torch.bool, device=device)
-    code = target.code if code is None else code
-    walks = target.walks(n_draws)
-    log_weights = np.empty((n_draws, n_slots + 1))
-    labels = np.zeros((n_draws, n), dtype=np.int64)
-    log_q = np.zeros(n_draws)
-    draws, index = np.arange(n_draws), torch.arange(n_draws, device=device)
-    if given is None:
-        given = np.full(order.shape, -1)
-    for t in range(n):
-        chosen = np.ascontiguousarray(order[:, t])
-        item = torch.from_numpy(chosen).to(device)
-        masked[index, item] = False
-        if t < first:
-            taken = given[:, t]
-        else:
-            weigh_options(chosen, items, walks, code, log_weights)
-            most = int(walks.clusters.max())
-            options_log_q = network(
-                encoded,
-                item[None],
-                masked[None],
-                sums[None, :, :most],
-                linked[None, :, :most],
-                torch.from_numpy(walks.counts[None, :, 1 : most + 1]).to(sums),
-                torch.from_numpy(log_weights[None, :, : most + 1]).to(sums),
-            )[0]
-            option = torch.multinomial(options_log_q.exp(), 1, generator=generator)[:, 0]
-            forced = torch.from_numpy(given[:, t]).to(device)
-            option = torch.where(forced >= 0, forced, option)
-            log_q += options_log_q[index, option].double().cpu().numpy()
-            taken = option.cpu().numpy()
-        assign_items(chosen, np.ascontiguousarray(taken), items, walks, code)
-        cluster = np.where(taken == 0, walks.clusters, taken) - 1
-        labels[draws, chosen] = cluster
-        joined = torch.from_numpy(cluster).to(device)
-        sums[index, joined] += members[item]
-        linked[index, joined] += encoded.pairs[0, item]
-    return Draws(labels, log_q, walks.log_prob)

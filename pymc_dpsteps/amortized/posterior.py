@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pymc as pm
@@ -19,14 +19,17 @@ from pytensor.compile.sharedvalue import SharedVariable
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pymc_dpsteps.amortized.allocation import AllocationNetwork, Draws, draw_allocations
+from pymc_dpsteps.amortized.allocation import AllocationNetwork
+from pymc_dpsteps.amortized.branches import find_best, run_branches
 from pymc_dpsteps.amortized.network import induced_points
+from pymc_dpsteps.amortized.paths import Draws, Paths, draw_allocations
 from pymc_dpsteps.amortized.replay import replay
 from pymc_dpsteps.amortized.simulate import Simulator
 from pymc_dpsteps.amortized.target import Target, pair_log_odds
 from pymc_dpsteps.mixture import read_mixture
+from pymc_dpsteps.steps.arguments import check_option
 
-__all__ = ["AmortizedPosterior", "Size", "fingerprint"]
+__all__ = ["AmortizedPosterior", "Size", "fingerprint", "with_data"]
 
 _WEIGHTS, _DESCRIPTION = "network.safetensors", "posterior.json"
 _SCALED_BY = 1_000  # data sets from the prior
@@ -184,20 +187,60 @@ class AmortizedPosterior:
         -------
         Draws
         """
-        items = self.items_of(data)
         rng = np.random.default_rng(random_seed)
-        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**63)))
-        self.network.eval()
-        with torch.no_grad():
-            encoded = self.network.encode(*self.inputs(items[None]))
+        generator = self._generator(rng)
         parts = []
         for first in range(0, draws, batch):
-            size = (min(batch, draws - first), len(items))
-            order = rng.permuted(np.broadcast_to(np.arange(len(items)), size), axis=1)
-            parts.append(
-                draw_allocations(self.network, self.target, items, encoded, order, generator)
-            )
+            size = min(batch, draws - first)
+            paths = self.paths(data, size)
+            shape = paths.labels.shape
+            order = rng.permuted(np.broadcast_to(np.arange(shape[1]), shape), axis=1)
+            parts.append(draw_allocations(paths, order, generator))
         return Draws.joined(parts)
+
+    def branch(
+        self,
+        data: ArrayLike | Mapping[str, ArrayLike],
+        branches: int = 1_000,
+        *,
+        mode: Literal["smc", "best"] = "smc",
+        random_seed: Any = None,
+    ) -> Draws:
+        """Run denoising paths along one random order, scored by the model's density on the way.
+
+        Parameters
+        ----------
+        data, random_seed
+            See `draw`.
+        branches : int, default 1000
+            Number of paths.
+        mode : {"smc", "best"}
+            "smc" for inference: weighted partitions, see `run_branches` and `importance`. "best"
+            for search: the partitions found by `find_best`, the most probable first. They are no
+            draws from the posterior.
+
+        Returns
+        -------
+        Draws
+        """
+        check_option("mode", mode, ("smc", "best"))
+        rng = np.random.default_rng(random_seed)
+        paths = self.paths(data, branches)
+        order = rng.permutation(paths.labels.shape[1])
+        if mode == "best":
+            return find_best(paths, order)
+        return run_branches(paths, order, self._generator(rng), rng).draws
+
+    @torch.no_grad()
+    def paths(self, data: ArrayLike | Mapping[str, ArrayLike], n_paths: int) -> Paths:
+        """Paths of a data set, nothing placed yet."""
+        items = self.items_of(data)
+        network = self.network.eval()
+        encoded = network.encode(*self.inputs(items[None]))
+        return Paths(network, self.target, items, encoded, n_paths)
+
+    def _generator(self, rng: np.random.Generator) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(int(rng.integers(2**63)))
 
     def sample(
         self,
@@ -308,7 +351,20 @@ def fingerprint(target: Target) -> str:
 
 
 def with_data(model: pm.Model, data: Mapping[str, ArrayLike]) -> pm.Model:
-    """The model with other observed values; changes the model."""
+    """Give a model other observed values.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        It is changed.
+    data : dict of array_like by name of the observed variable
+        Of the shapes that the model has.
+
+    Returns
+    -------
+    pymc.Model
+        The same model.
+    """
     for name, values in data.items():
         rv = model[name]
         old = model.rvs_to_values[rv]

@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from pymc.blocking import PointType
 
-from pymc_dpsteps.amortized.allocation import Encoded, draw_allocations
+from pymc_dpsteps.amortized.allocation import Encoded
+from pymc_dpsteps.amortized.paths import Paths, draw_allocations
 from pymc_dpsteps.amortized.posterior import AmortizedPosterior, fingerprint
 from pymc_dpsteps.amortized.replay import complete
 from pymc_dpsteps.amortized.target import Target, options_along
@@ -99,6 +100,7 @@ class RemaskingStep(MarginalStep):
         super()._set_context(point)
         self._encoded = None
 
+    @torch.no_grad()
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         rng, state = self.rng, self._state
         prepare(state)  # brings alpha up to date
@@ -109,14 +111,12 @@ class RemaskingStep(MarginalStep):
         given = np.repeat(options, 1 + self.proposals, axis=0)
         given[1:, first:] = -1
         code = self._target.given(*state.parameters[0])
+        paths = Paths(self.posterior.network, self._target, state.items, encoded, len(given), code)
+        generator = torch.Generator(self.posterior.device)
         drawn = draw_allocations(
-            self.posterior.network,
-            self._target,
-            state.items,
-            encoded,
+            paths,
             np.repeat(order[None], len(given), axis=0),
-            torch.Generator(self.posterior.device).manual_seed(int(rng.integers(2**63))),
-            code=code,
+            generator.manual_seed(int(rng.integers(2**63))),
             given=given,
             first=first,
         )

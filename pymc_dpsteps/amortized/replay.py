@@ -9,7 +9,7 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_dpsteps.amortized.allocation import Draws
+from pymc_dpsteps.amortized.paths import Draws
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.marginal import MarginalStep
 from pymc_dpsteps.steps.state import chain_at

@@ -9,7 +9,8 @@ from tests.helpers_partitions import all_partitions
 
 torch = importorskip()
 
-from pymc_dpsteps.amortized.allocation import draw_allocations, log_q_all  # noqa: E402
+from pymc_dpsteps.amortized.allocation import log_q_all  # noqa: E402
+from pymc_dpsteps.amortized.paths import draw_allocations  # noqa: E402
 from pymc_dpsteps.amortized.posterior import AmortizedPosterior, Size  # noqa: E402
 from pymc_dpsteps.amortized.target import options_along, walk_partition  # noqa: E402
 
@@ -88,14 +89,8 @@ def test_untrained_it_is_the_exact_predictive_density():
 def test_density_is_that_of_the_draws(posterior):
     """log q that comes with draws, and how often partitions are drawn, along one order."""
     draws, order = 20_000, np.random.default_rng(3).permutation(4)
-    items = posterior.items_of(DATA[:4])
-    with torch.no_grad():
-        encoded = posterior.network.encode(*posterior.inputs(items[None]))
     drawn = draw_allocations(
-        posterior.network,
-        posterior.target,
-        items,
-        encoded,
+        posterior.paths(DATA[:4], draws),
         np.repeat(order[None], draws, axis=0),
         torch.Generator().manual_seed(4),
     )
@@ -116,18 +111,12 @@ def test_number_of_items_and_far_data_do_not_break_it(posterior):
 
 def test_given_options_are_taken(posterior):
     order = np.array([2, 0, 3, 1])
-    items = posterior.items_of(DATA[:4])
-    with torch.no_grad():
-        encoded = posterior.network.encode(*posterior.inputs(items[None]))
     labels = np.array([[0, 1, 0, 1]])
     given = options_along(labels[:, order])
 
     def draw(given, first):
         return draw_allocations(
-            posterior.network,
-            posterior.target,
-            items,
-            encoded,
+            posterior.paths(DATA[:4], len(given)),
             np.repeat(order[None], len(given), axis=0),
             torch.Generator().manual_seed(0),
             given=given,

@@ -1,0 +1,182 @@
+"""Denoising paths of one data set, side by side: partitions that grow item by item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pymc_dpsteps.amortized.allocation import AllocationNetwork, Encoded
+from pymc_dpsteps.amortized.target import Compiled, Target, Walk, assign_items, weigh_options
+
+__all__ = ["Draws", "Paths", "draw_allocations"]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Partitions drawn from a network.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray of int64, shape (draws, n)
+        Numbered from 0 as clusters were opened along each order.
+    log_q, log_p : numpy.ndarray of float64, shape (draws,)
+        log q(c | σ, y) and log p(y, c).
+    """
+
+    labels: NDArray[np.int64]
+    log_q: NDArray[np.float64]
+    log_p: NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Draws]) -> Draws:
+        """All draws one after the other."""
+        fields = [(part.labels, part.log_q, part.log_p) for part in parts]
+        return cls(*(np.concatenate(field) for field in zip(*fields, strict=True)))
+
+    def take(self, chosen: NDArray[np.int64]) -> Draws:
+        """Some of the draws."""
+        return Draws(self.labels[chosen], self.log_q[chosen], self.log_p[chosen])
+
+
+class Paths:
+    """States of the diffusion, S of them.
+
+    Parameters
+    ----------
+    network : AllocationNetwork
+    target : Target
+    items : numpy.ndarray of float64, shape (n, P)
+    encoded : Encoded
+        The data set, a batch of one.
+    n_paths : int
+        S.
+    code : Compiled, optional
+        Of another density of partitions than the target's, such as that given the concentration.
+
+    Attributes
+    ----------
+    walks : Walk
+        Counts, and log p(y, c) of the items placed so far.
+    labels : numpy.ndarray of int64, shape (S, n)
+        Clusters as they were opened, from 0 on; 0 for masked items too.
+    log_q : numpy.ndarray of float64, shape (S,)
+    """
+
+    def __init__(
+        self,
+        network: AllocationNetwork,
+        target: Target,
+        items: NDArray[np.float64],
+        encoded: Encoded,
+        n_paths: int,
+        code: Compiled | None = None,
+    ) -> None:
+        self._network, self._items, self._encoded = network, items, encoded
+        self._code = target.code if code is None else code
+        self._members = network.member(encoded.rows[0, 1:])
+        n, n_slots = len(items), target.n_components
+        like = self._members
+        self._sums = like.new_zeros(n_paths, n_slots, like.shape[1])
+        self._linked = like.new_zeros(n_paths, n_slots, n)
+        self._masked = torch.ones(n_paths, n, dtype=torch.bool, device=like.device)
+        self._log_weights = np.empty((n_paths, n_slots + 1))
+        self._number = torch.arange(n_paths, device=like.device)
+        self.walks: Walk = target.walks(n_paths)
+        self.labels = np.zeros((n_paths, n), dtype=np.int64)
+        self.log_q = np.zeros(n_paths)
+
+    def options(self, chosen: NDArray[np.int64]) -> Tensor:
+        """Log q of the options of an item of every path, shape (S, 1 + clusters)."""
+        weigh_options(chosen, self._items, self.walks, self._code, self._log_weights)
+        most = int(self.walks.clusters.max())
+        item = torch.from_numpy(chosen).to(self._number)
+        masked = self._masked.clone()
+        masked[self._number, item] = False
+        log_q: Tensor = self._network(
+            self._encoded,
+            item[None],
+            masked[None],
+            self._sums[None, :, :most],
+            self._linked[None, :, :most],
+            torch.from_numpy(self.walks.counts[None, :, 1 : most + 1]).to(self._sums),
+            torch.from_numpy(self._log_weights[None, :, : most + 1]).to(self._sums),
+        )[0]
+        return log_q
+
+    def take(
+        self, chosen: NDArray[np.int64], option: NDArray[np.int64], log_q: NDArray[np.float64]
+    ) -> None:
+        """Let an item of every path take an option, whose log q this is."""
+        assign_items(chosen, option, self._items, self.walks, self._code)
+        cluster = np.where(option == 0, self.walks.clusters, option) - 1
+        self.labels[np.arange(len(chosen)), chosen] = cluster
+        self.log_q += log_q
+        item, joined = (torch.from_numpy(x).to(self._number) for x in (chosen, cluster))
+        self._masked[self._number, item] = False
+        self._sums[self._number, joined] += self._members[item]
+        self._linked[self._number, joined] += self._encoded.pairs[0, item]
+
+    def choose(self, kept: NDArray[np.int64]) -> None:
+        """Go on with these paths, in the place of all."""
+        self.walks = Walk(*(np.ascontiguousarray(x[kept]) for x in self.walks))
+        self.labels, self.log_q = self.labels[kept], self.log_q[kept]
+        index = torch.from_numpy(kept).to(self._number)
+        self._sums, self._linked = self._sums[index], self._linked[index]
+        self._masked = self._masked[index]
+
+    def draws(self) -> Draws:
+        """What was drawn, when all items are placed."""
+        return Draws(self.labels, self.log_q, self.walks.log_prob)
+
+
+@torch.no_grad()
+def draw_allocations(
+    paths: Paths,
+    order: NDArray[np.int64],
+    generator: torch.Generator,
+    *,
+    given: NDArray[np.int64] | None = None,
+    first: int = 0,
+) -> Draws:
+    """Draw one allocation along every order.
+
+    Parameters
+    ----------
+    paths : Paths
+        As many as orders, nothing placed yet.
+    order : numpy.ndarray of int64, shape (draws, n)
+    generator : torch.Generator
+        On the device of the network.
+    given : numpy.ndarray of int64, shape (draws, n), optional
+        Options to take; -1 where one is to be drawn.
+    first : int, default 0
+        Place from which on the network is asked. All options before must be given, and their
+        probabilities are not part of log q.
+
+    Returns
+    -------
+    Draws
+    """
+    if given is None:
+        given = np.full(order.shape, -1)
+    for t in range(order.shape[1]):
+        chosen, wanted = (np.ascontiguousarray(x[:, t]) for x in (order, given))
+        if t < first:
+            paths.take(chosen, wanted, np.zeros(len(order)))
+            continue
+        log_q = paths.options(chosen)
+        drawn = torch.multinomial(log_q.exp(), 1, generator=generator)[:, 0].cpu().numpy()
+        option = np.where(wanted >= 0, wanted, drawn)
+        paths.take(chosen, option, at(log_q, option))
+    return paths.draws()
+
+
+def at(log_q: Tensor, option: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Log q of one option a row."""
+    index = torch.from_numpy(option).to(log_q.device).unsqueeze(1)
+    return torch.gather(log_q, 1, index)[:, 0].double().cpu().numpy()
