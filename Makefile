@@ -58,7 +58,7 @@ $(INSTALLED): $(MADE) pyproject.toml
 $(INSTALLED_TEST): $(MADE) pyproject.toml
 	@echo "Installing the project and its test tools into $(VENV) (minutes the first time)"
 	@$(PIP_INSTALL) --editable ".[test]"
-	@touch $(INSTALLED) $(INSTALLED_AMORTIZED) $(INSTALLED_TEST)
+	@touch $(INSTALLED) $(INSTALLED_TEST)
 
 $(INSTALLED_AMORTIZED): $(MADE) pyproject.toml
 	@echo "Installing the project with PyTorch into $(VENV) (minutes the first time)"
