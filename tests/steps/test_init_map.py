@@ -68,7 +68,8 @@ def test_starts_are_far_better_than_the_priors(name):
     usual = [logp(start_of(copy, model, seed)) for seed in range(5)]
     for point in at_mode:
         assert logp(point) > max(usual) + 10
-        assert len(np.unique(point["z"])) >= 3
+    # A mode may be local, and join two of the groups; the best of three does not.
+    assert len(np.unique(max(at_mode, key=logp)["z"])) >= 3
 
 
 def test_two_chains_in_two_processes():
