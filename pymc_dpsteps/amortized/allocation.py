@@ -195,7 +195,7 @@ def log_q_all(
     encoded : Encoded
     options : Tensor of int, shape (batch, n)
     log_weights : Tensor, shape (batch, n, 1 + K)
-        As `target.walk_partition` gives them.
+        As `walks.walk_partition` gives them.
     place : Tensor of int, shape (batch, T)
 
     Returns

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from pymc_dpsteps.amortized.correct import systematic
 from pymc_dpsteps.amortized.paths import Draws, Paths, at
+from pymc_dpsteps.amortized.resampling import systematic
 
 __all__ = ["Branches", "find_best", "run_branches"]
 
@@ -78,7 +78,7 @@ def run_branches(
         few = weight.sum() ** 2 / (weight**2).sum() < _FEW * n_paths
         if few and t + 1 < len(order):
             log_evidence += log_weight.max() + np.log(weight.mean())
-            paths.choose(systematic(weight, rng))
+            paths.choose(systematic(weight / weight.sum(), n_paths, rng))
             log_weight[:] = 0.0
             resampled += 1
     log_p = paths.walks.log_prob

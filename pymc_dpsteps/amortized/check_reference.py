@@ -5,12 +5,13 @@ from __future__ import annotations
 import arviz_stats
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 from scipy.special import logsumexp
 from scipy.stats import rankdata
 
 from pymc_dpsteps.amortized.check_draws import Array, Draws
+from pymc_dpsteps.amortized.resampling import systematic
 from pymc_dpsteps.partitions import n_clusters
 from pymc_dpsteps.partitions.labels import as_rows, number_by_first
 
@@ -21,7 +22,6 @@ __all__ = [
     "effective_size",
     "predictive_difference",
     "probability_of_n_clusters",
-    "systematic",
 ]
 
 _FOLDS = 5
@@ -129,28 +129,6 @@ def coclustering(draws: Draws) -> Array:
     return together
 
 
-def systematic(probability: Array, n_rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Resample systematically: draw s comes ``n_rows * probability[s]`` times, rounded at random.
-
-    Parameters
-    ----------
-    probability : numpy.ndarray of float64, shape (S,)
-        Sums to one.
-    n_rows : int
-        Number of draws wanted.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    numpy.ndarray of int64, shape (n_rows,)
-        Numbers of draws, in increasing order. Equal weights are thinned to evenly spaced draws.
-    """
-    points = (np.arange(n_rows) + rng.random()) / n_rows
-    index = np.searchsorted(np.cumsum(probability), points, side="right")
-    # The last sum may fall short of 1 by rounding; behind it no draw has any weight.
-    return np.minimum(index, np.flatnonzero(probability)[-1])
-
-
 def c2st(first: ArrayLike, second: ArrayLike, *, rng: np.random.Generator) -> float:
     """Classifier two-sample test: accuracy in telling two samples apart, by cross-validation.
 
@@ -158,7 +136,7 @@ def c2st(first: ArrayLike, second: ArrayLike, *, rng: np.random.Generator) -> fl
     ----------
     first, second : array_like of float, shape (m, F)
         Rows of the two samples, as many of each; rows of a chain in their order, copies of a draw
-        one after the other, as `systematic` chooses them.
+        one after the other, as `resampling.systematic` chooses them.
     rng : numpy.random.Generator
         Breaks ties.
 

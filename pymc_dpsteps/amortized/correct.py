@@ -16,8 +16,9 @@ from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 
 from pymc_dpsteps.amortized.paths import Draws
+from pymc_dpsteps.amortized.resampling import systematic
 
-__all__ = ["Importance", "importance", "resample", "systematic"]
+__all__ = ["Importance", "importance", "resample"]
 
 _log = logging.getLogger("pymc_dpsteps")
 
@@ -85,15 +86,4 @@ def resample(drawn: Draws, rng: np.random.Generator) -> Draws:
             "dps.amortized.RemaskingStep.",
             len(drawn.labels), found.khat, found.khat_limit, found.ess,
         )  # fmt: skip
-    return drawn.take(rng.permutation(systematic(found.weights, rng)))
-
-
-def systematic(weights: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """As many rows as there are, chosen by their weights, each as often as it should or one more.
-
-    (Systematic resampling.)
-    """
-    n = len(weights)
-    positions = (np.arange(n) + rng.random()) / n
-    cumulated = np.cumsum(weights / weights.sum())
-    return np.minimum(np.searchsorted(cumulated, positions), n - 1)
+    return drawn.take(rng.permutation(systematic(found.weights, len(drawn.labels), rng)))

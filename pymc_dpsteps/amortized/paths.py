@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pymc_dpsteps.amortized.allocation import AllocationNetwork, Encoded
-from pymc_dpsteps.amortized.target import Compiled, Target, Walk, assign_items, weigh_options
+from pymc_dpsteps.amortized.target import Target
+from pymc_dpsteps.amortized.walks import Compiled, Walk, assign_items, weigh_options
 
 __all__ = ["Draws", "Paths", "draw_allocations"]
 
@@ -67,6 +68,7 @@ class Paths:
     log_q : numpy.ndarray of float64, shape (S,)
     """
 
+    @torch.no_grad()
     def __init__(
         self,
         network: AllocationNetwork,
@@ -90,9 +92,13 @@ class Paths:
         self.labels = np.zeros((n_paths, n), dtype=np.int64)
         self.log_q = np.zeros(n_paths)
 
+    def weigh(self, chosen: NDArray[np.int64]) -> None:
+        """Weigh the options of an item of every path, before one is taken."""
+        weigh_options(chosen, self._items, self.walks, self._code, self._log_weights)
+
     def options(self, chosen: NDArray[np.int64]) -> Tensor:
         """Log q of the options of an item of every path, shape (S, 1 + clusters)."""
-        weigh_options(chosen, self._items, self.walks, self._code, self._log_weights)
+        self.weigh(chosen)
         most = int(self.walks.clusters.max())
         item = torch.from_numpy(chosen).to(self._number)
         masked = self._masked.clone()
@@ -111,8 +117,8 @@ class Paths:
     def take(
         self, chosen: NDArray[np.int64], option: NDArray[np.int64], log_q: NDArray[np.float64]
     ) -> None:
-        """Let an item of every path take an option, whose log q this is."""
-        assign_items(chosen, option, self._items, self.walks, self._code)
+        """Let an item of every path, whose options were weighed, take one, whose log q this is."""
+        assign_items(chosen, option, self._log_weights, self._items, self.walks, self._code)
         cluster = np.where(option == 0, self.walks.clusters, option) - 1
         self.labels[np.arange(len(chosen)), chosen] = cluster
         self.log_q += log_q
@@ -125,6 +131,7 @@ class Paths:
         """Go on with these paths, in the place of all."""
         self.walks = Walk(*(np.ascontiguousarray(x[kept]) for x in self.walks))
         self.labels, self.log_q = self.labels[kept], self.log_q[kept]
+        self._log_weights = self._log_weights[kept]
         index = torch.from_numpy(kept).to(self._number)
         self._sums, self._linked = self._sums[index], self._linked[index]
         self._masked = self._masked[index]
@@ -167,6 +174,7 @@ def draw_allocations(
     for t in range(order.shape[1]):
         chosen, wanted = (np.ascontiguousarray(x[:, t]) for x in (order, given))
         if t < first:
+            paths.weigh(chosen)
             paths.take(chosen, wanted, np.zeros(len(order)))
             continue
         log_q = paths.options(chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +20,15 @@ from pytensor.compile.sharedvalue import SharedVariable
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pymc_dpsteps.amortized.allocation import AllocationNetwork
+from pymc_dpsteps.amortized.allocation import AllocationNetwork, Encoded
 from pymc_dpsteps.amortized.branches import find_best, run_branches
+from pymc_dpsteps.amortized.correct import resample
 from pymc_dpsteps.amortized.network import induced_points
 from pymc_dpsteps.amortized.paths import Draws, Paths, draw_allocations
 from pymc_dpsteps.amortized.replay import replay
 from pymc_dpsteps.amortized.simulate import Simulator
-from pymc_dpsteps.amortized.target import Target, pair_log_odds
+from pymc_dpsteps.amortized.target import Target
+from pymc_dpsteps.amortized.walks import pair_log_odds
 from pymc_dpsteps.mixture import read_mixture
 from pymc_dpsteps.steps.arguments import check_option
 
@@ -189,11 +192,12 @@ class AmortizedPosterior:
         """
         rng = np.random.default_rng(random_seed)
         generator = self._generator(rng)
+        items = self.items_of(data)
+        encoded = self.encode(items)
         parts = []
         for first in range(0, draws, batch):
-            size = min(batch, draws - first)
-            paths = self.paths(data, size)
-            shape = paths.labels.shape
+            shape = (min(batch, draws - first), len(items))
+            paths = Paths(self.network, self.target, items, encoded, shape[0])
             order = rng.permuted(np.broadcast_to(np.arange(shape[1]), shape), axis=1)
             parts.append(draw_allocations(paths, order, generator))
         return Draws.joined(parts)
@@ -231,13 +235,15 @@ class AmortizedPosterior:
             return find_best(paths, order)
         return run_branches(paths, order, self._generator(rng), rng).draws
 
-    @torch.no_grad()
     def paths(self, data: ArrayLike | Mapping[str, ArrayLike], n_paths: int) -> Paths:
         """Paths of a data set, nothing placed yet."""
         items = self.items_of(data)
-        network = self.network.eval()
-        encoded = network.encode(*self.inputs(items[None]))
-        return Paths(network, self.target, items, encoded, n_paths)
+        return Paths(self.network, self.target, items, self.encode(items), n_paths)
+
+    @torch.no_grad()
+    def encode(self, items: NDArray[np.float64]) -> Encoded:
+        """A data set, rows of shape (n, P), as the network sees it when it draws."""
+        return self.network.eval().encode(*self.inputs(items[None]))
 
     def _generator(self, rng: np.random.Generator) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(int(rng.integers(2**63)))
@@ -267,8 +273,6 @@ class AmortizedPosterior:
             As MCMC's: the model's variables with its dims, atoms and concentration given the
             partition drawn exactly. ``sample_stats`` has log q and log p of the partitions.
         """
-        from pymc_dpsteps.amortized.correct import resample
-
         rng = np.random.default_rng(random_seed)
         drawn = self.draw(data, draws, random_seed=rng)
         if correct:
@@ -278,7 +282,7 @@ class AmortizedPosterior:
         model = with_data(self.build_model(len(drawn.labels[0])), data)
         return replay(model, drawn, random_seed=rng)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """See `fingerprint`."""
         return fingerprint(self.target)

@@ -25,7 +25,8 @@ from pymc_dpsteps.amortized.allocation import Encoded
 from pymc_dpsteps.amortized.paths import Paths, draw_allocations
 from pymc_dpsteps.amortized.posterior import AmortizedPosterior, fingerprint
 from pymc_dpsteps.amortized.replay import complete
-from pymc_dpsteps.amortized.target import Target, options_along
+from pymc_dpsteps.amortized.target import Target
+from pymc_dpsteps.amortized.walks import options_along
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.arguments import positive_integer
 from pymc_dpsteps.steps.marginal import MarginalStep
@@ -135,9 +136,7 @@ class RemaskingStep(MarginalStep):
     def _encode(self) -> Encoded:
         """The data as the network sees them, kept until they change."""
         if self._encoded is None:
-            network = self.posterior.network.eval()
-            with torch.no_grad():
-                self._encoded = network.encode(*self.posterior.inputs(self._state.items[None]))
+            self._encoded = self.posterior.encode(self._state.items)
         return self._encoded
 
     def _order(self, encoded: Encoded) -> tuple[NDArray[np.int64], int]:

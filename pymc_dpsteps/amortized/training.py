@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from pymc_dpsteps.amortized.allocation import log_q_all
 from pymc_dpsteps.amortized.posterior import AmortizedPosterior, Size
-from pymc_dpsteps.amortized.target import options_along, walk_partition
+from pymc_dpsteps.amortized.walks import options_along, walk_partition
 
 __all__ = ["Schedule", "train"]
 

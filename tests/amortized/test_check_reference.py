@@ -11,8 +11,8 @@ from pymc_dpsteps.amortized.check_reference import (
     effective_size,
     predictive_difference,
     probability_of_n_clusters,
-    systematic,
 )
+from pymc_dpsteps.amortized.resampling import systematic
 from pymc_dpsteps.partitions import coclustering as similarity
 
 N_ITEMS = 8

@@ -8,12 +8,8 @@ from scipy.special import gammaln
 from scipy.stats import gamma
 
 import pymc_dpsteps as dps
-from pymc_dpsteps.amortized.target import (
-    Target,
-    options_along,
-    pair_log_odds,
-    walk_partition,
-)
+from pymc_dpsteps.amortized.target import Target
+from pymc_dpsteps.amortized.walks import options_along, pair_log_odds, walk_partition
 from pymc_dpsteps.mixture import read_mixture
 from tests.helpers_amortized import ALPHA, DATA, log_marginal, mixture_of
 from tests.helpers_partitions import all_partitions
