@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pymc_dpsteps.amortized.check import check_sampler, plot_check
+    from pymc_dpsteps.amortized.check_posterior import check_posterior
     from pymc_dpsteps.amortized.correct import importance
     from pymc_dpsteps.amortized.posterior import AmortizedPosterior, Size, with_data
     from pymc_dpsteps.amortized.remasking import RemaskingStep
@@ -15,7 +17,10 @@ __all__ = [
     "RemaskingStep",
     "Schedule",
     "Size",
+    "check_posterior",
+    "check_sampler",
     "importance",
+    "plot_check",
     "train",
     "with_data",
 ]
@@ -25,7 +30,10 @@ _MODULES = {
     "RemaskingStep": "remasking",
     "Schedule": "training",
     "Size": "posterior",
+    "check_posterior": "check_posterior",
+    "check_sampler": "check",
     "importance": "correct",
+    "plot_check": "check",
     "train": "training",
     "with_data": "posterior",
 }
