@@ -84,7 +84,7 @@ class BranchLayer(nn.Module):
         self.router = nn.Linear(width, branches)
         self.noise = nn.Linear(width, branches)
         self.query = nn.Linear(width, _KEY)
-        self.key = nn.Linear(width, _KEY)
+        self.key = nn.Linear(width, _KEY, bias=False)  # it would be the same for all branches
         nn.init.zeros_(self.noise.weight)
         nn.init.zeros_(self.noise.bias)
 

@@ -103,7 +103,7 @@ def test_order_of_items_does_not_matter():
 def test_number_of_parameters():
     """As many perceptrons, a router, its noise, queries and keys; nothing else in the network."""
     one = 2 * WIDTH * HIDDEN + HIDDEN + WIDTH
-    more = 2 * (WIDTH + 1) * BRANCHES + 2 * (WIDTH + 1) * KEY
+    more = 2 * (WIDTH + 1) * BRANCHES + (2 * WIDTH + 1) * KEY
     assert _count(layer()) == BRANCHES * one + more
     plain = AmortizedPosterior(
         build_model, (2, 6), size=Size(width=WIDTH, heads=2, layers=1, hidden=HIDDEN)

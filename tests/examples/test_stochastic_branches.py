@@ -24,11 +24,11 @@ def example(tmp_path, monkeypatch):
 
 
 def test_sizes_are_equal(example):
-    """To the nearest hidden unit of all three blocks."""
+    """To the nearest hidden unit of all four blocks."""
     batch = SimpleNamespace(inputs=(torch.zeros(1, 3, 4), torch.zeros(1, 1), torch.zeros(1, 3, 3)))
     branches, plain = example.BRANCHES, example.matched(example.n_parameters, batch)
     assert plain.branches == 0
-    one_unit = 3 * (2 * plain.width + 1)
+    one_unit = 4 * (2 * plain.width + 1)
     difference = np.diff([example.n_parameters(size, batch) for size in (branches, plain)])
     assert abs(difference) <= one_unit / 2
 
