@@ -15,8 +15,8 @@ from pymc_dpsteps.amortized import AmortizedPosterior, RemaskingStep, Size  # no
 from pymc_dpsteps.amortized.branch_layer import BranchLayer, branch_metrics  # noqa: E402
 from pymc_dpsteps.amortized.network import SetEncoder, perceptron  # noqa: E402
 from pymc_dpsteps.amortized.paths import draw_allocations  # noqa: E402
-from pymc_dpsteps.amortized.theta import ThetaNetwork  # noqa: E402
-from pymc_dpsteps.amortized.training import Schedule, Stream, loss_of  # noqa: E402
+from pymc_dpsteps.amortized.theta import Sampler, ThetaNetwork, draw_theta  # noqa: E402
+from pymc_dpsteps.amortized.training import Schedule, Stream, loss_of, train  # noqa: E402
 from pymc_dpsteps.amortized.walks import options_along  # noqa: E402
 
 WIDTH, HIDDEN, BRANCHES, KEY = 16, 8, 3, 16
@@ -253,11 +253,26 @@ def test_save_and_load(posterior, tmp_path):
     np.testing.assert_array_equal(first.log_q, second.log_q)
 
 
+def test_training_ends_the_noise():
+    schedule = Schedule(batch=8, simulated=2, places=4, warmup=5)
+    options = {"size": SIZE, "schedule": schedule, "accelerator": "cpu", "progressbar": False}
+    trained = train(build_model, (3, 6), budget=0.5, random_seed=8, **options)
+    assert trained.network.out[1].weight.abs().max() > 0.0  # it has changed
+    assert not trained.network.training
+
+
 def test_branches_of_the_diffusion_over_parameters():
     torch.manual_seed(0)
     denoiser = ThetaNetwork(2, 1, 2, width=WIDTH, heads=2, layers=2, branches=BRANCHES)
     layers = [module for module in denoiser.modules() if isinstance(module, BranchLayer)]
     assert len(layers) == 2 and layers[0].branches[0][0].out_features == 2 * WIDTH
+    torch.nn.init.normal_(denoiser.out.weight)
+    inputs = (torch.randn(1, 3, 2), torch.randn(1, 1), torch.randn(1, 3, 3))
+    first, second = (
+        draw_theta(denoiser.train(), inputs, 4, torch.Generator().manual_seed(1), Sampler(steps=3))
+        for _ in range(2)
+    )
+    torch.testing.assert_close(first, second, atol=0.0, rtol=0.0)
 
 
 @pytest.mark.parametrize(
