@@ -48,12 +48,18 @@ class Size:
         Length of the vectors that stand for items.
     heads, layers, head_layers : int
         See `AllocationNetwork`.
+    hidden : int, optional
+        Hidden units of every perceptron of a block; twice the width without.
+    branches : int, default 0
+        Perceptrons side by side in every block, see `BranchLayer`; 0 for one, without a router.
     """
 
     width: int = 64
     heads: int = 4
     layers: int = 2
     head_layers: int = 1
+    hidden: int | None = None
+    branches: int = 0
 
 
 class AmortizedPosterior:
@@ -98,9 +104,10 @@ class AmortizedPosterior:
         low, self._center, high = np.quantile(drawn, [0.25, 0.5, 0.75], axis=(0, 1))
         spread = np.where(high > low, high - low, drawn.std((0, 1)))
         self._spread = np.where(spread > 0.0, spread, 1.0)
-        self.network = AllocationNetwork(
+        network = AllocationNetwork(
             drawn.shape[2], 1, induced=induced_points(self.n[1]), **asdict(self.size)
-        ).to(_device(device))
+        )
+        self.network = network.to(_device(device)).eval()
 
     @property
     def device(self) -> torch.device:

@@ -280,7 +280,7 @@ class _Run:
                     "Interrupted after %.0f s: what was learnt so far is kept.", self.spent
                 )
         self._save()
-        self.posterior.network.load_state_dict(self.average.module.state_dict())
+        self.posterior.network.eval().load_state_dict(self.average.module.state_dict())
 
     def _update(self, batch: Batch) -> None:
         warm = min(1.0, (self.step + 1) / self.schedule.warmup)
