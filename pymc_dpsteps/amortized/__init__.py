@@ -5,16 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pymc_dpsteps.amortized.component_predictor import ComponentPredictor, Components
     from pymc_dpsteps.amortized.correct import importance
-    from pymc_dpsteps.amortized.posterior import AmortizedPosterior, Size, with_data
+    from pymc_dpsteps.amortized.learner import Size
+    from pymc_dpsteps.amortized.mean_predictor import MeanPredictor
+    from pymc_dpsteps.amortized.posterior import AmortizedPosterior, with_data
     from pymc_dpsteps.amortized.remasking import RemaskingStep
-    from pymc_dpsteps.amortized.training import Schedule, train
+    from pymc_dpsteps.amortized.schedule import Schedule
+    from pymc_dpsteps.amortized.theta import Sampler, Snapped
+    from pymc_dpsteps.amortized.theta_posterior import ThetaPosterior
+    from pymc_dpsteps.amortized.training import fit, train
 
 __all__ = [
     "AmortizedPosterior",
+    "ComponentPredictor",
+    "Components",
+    "MeanPredictor",
     "RemaskingStep",
+    "Sampler",
     "Schedule",
     "Size",
+    "Snapped",
+    "ThetaPosterior",
+    "fit",
     "importance",
     "train",
     "with_data",
@@ -22,9 +35,16 @@ __all__ = [
 
 _MODULES = {
     "AmortizedPosterior": "posterior",
+    "ComponentPredictor": "component_predictor",
+    "Components": "component_predictor",
+    "MeanPredictor": "mean_predictor",
     "RemaskingStep": "remasking",
-    "Schedule": "training",
-    "Size": "posterior",
+    "Sampler": "theta",
+    "Schedule": "schedule",
+    "Size": "learner",
+    "Snapped": "theta",
+    "ThetaPosterior": "theta_posterior",
+    "fit": "training",
     "importance": "correct",
     "train": "training",
     "with_data": "posterior",

@@ -28,7 +28,6 @@ __all__ = ["AllocationNetwork", "Encoded", "log_q_all"]
 
 _FEATURES = 9
 _FLOOR = -30.0  # of a log probability as an input
-_MOST_ODDS = 5.0  # log odds of a pair beyond which it makes no difference
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Encoded:
     rows : Tensor, shape (batch, 1 + n, width)
         By the encoder: the whole, then the items.
     pairs : Tensor, shape (batch, n, n)
-        Log odds of pairs, clamped.
+        Log odds of pairs.
     """
 
     rows: Tensor
@@ -88,8 +87,7 @@ class AllocationNetwork(nn.Module):
 
     def encode(self, items: Tensor, context: Tensor, log_odds: Tensor) -> Encoded:
         """Encode data sets: items (batch, n, inputs), context and log odds of pairs."""
-        pairs = log_odds.clamp(-_MOST_ODDS, _MOST_ODDS)
-        return Encoded(self.encoder(items, context, pairs), pairs)
+        return Encoded(self.encoder(items, context, log_odds), log_odds)
 
     def forward(
         self,

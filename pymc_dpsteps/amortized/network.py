@@ -10,7 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Attention", "Block", "PairBias", "SetEncoder", "induced_points", "perceptron"]
+__all__ = [
+    "Attention",
+    "Block",
+    "Inputs",
+    "PairBias",
+    "SetEncoder",
+    "induced_points",
+    "perceptron",
+]
+
+type Inputs = tuple[Tensor, Tensor, Tensor]
+"""Items, what is known of the data set, and log odds of pairs; see `SetEncoder.forward`."""
 
 _MOST_PAIRS = 256  # from this number of items on they attend to each other by induced points
 
