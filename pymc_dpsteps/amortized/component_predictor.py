@@ -13,9 +13,10 @@ costs
 Its least value does not depend on the order of slots or of components. As k slots are matched,
 at the optimum Σ_j p_j is the posterior mean of the number of components.
 
-Chamfer's distance leaves out that slots be different: every component takes the slot that costs it
-least, and every slot pays for the component nearest to it. It seeks modes: slots go where some
-component is likely to be, several components may share one, so that Σ_j p_j counts no components.
+Chamfer's distance leaves out that slots be different: every component takes the slot nearest to it,
+and every slot pays p_j times its distance from the component nearest to it. It seeks modes: slots
+go where some component is likely to be, several components may share one, so that Σ_j p_j counts
+no components.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def hungarian_loss(logits: Tensor, rows: Tensor, wanted: Tensor, there: Tensor) 
 
 
 def chamfer_loss(logits: Tensor, rows: Tensor, wanted: Tensor, there: Tensor) -> Tensor:
-    """Cost without a matching: every component takes the slot that is best for it.
+    """Cost without a matching: every component takes the slot nearest to it.
 
     Parameters
     ----------
@@ -140,12 +141,12 @@ def chamfer_loss(logits: Tensor, rows: Tensor, wanted: Tensor, there: Tensor) ->
     -------
     Tensor, shape (batch,)
     """
+    absent = ~there.unsqueeze(1)
     distances = _distances(rows, wanted)
-    cost = (distances - logits.unsqueeze(2)).masked_fill(~there.unsqueeze(1), torch.inf)
-    taken = torch.zeros_like(cost).scatter(1, cost.argmin(1, keepdim=True), 1.0)
-    taken = taken * there.unsqueeze(1)
+    taken = torch.zeros_like(distances).scatter(1, distances.argmin(1, keepdim=True), 1.0)
+    taken = taken.masked_fill(absent, 0.0)
     to_slots = (distances * taken).sum((1, 2)) - (logits * taken.amax(2)).sum(1)
-    nearest = distances.masked_fill(~there.unsqueeze(1), torch.inf).amin(2)
+    nearest = distances.masked_fill(absent, torch.inf).amin(2)
     to_components = (logits.sigmoid() * nearest).sum(1)
     return functional.softplus(logits).sum(1) + to_slots + to_components
 

@@ -53,9 +53,14 @@ def train(
     build_model: Callable[[int], pm.Model],
     n: tuple[int, int],
     *,
+    budget: str | float = "10min",
     size: Size | None = None,
+    schedule: Schedule | None = None,
+    checkpoint: str | Path | None = None,
+    workers: int = 0,
+    accelerator: str = "auto",
     random_seed: Any = None,
-    **options: Any,
+    progressbar: bool = True,
 ) -> AmortizedPosterior:
     """Train a network that draws from the posterior of any data set of a model.
 
@@ -66,9 +71,8 @@ def train(
     n : tuple of int
         Smallest and largest number of observations.
     size : Size, optional
-    random_seed : int or numpy.random.Generator, optional
-    **options
-        Of `fit`: budget, schedule, checkpoint, workers, accelerator, progressbar.
+    budget, schedule, checkpoint, workers, accelerator, random_seed, progressbar
+        See `fit`.
 
     Returns
     -------
@@ -84,7 +88,16 @@ def train(
     rng = np.random.default_rng(random_seed)
     torch.manual_seed(int(rng.integers(2**31)))
     posterior = AmortizedPosterior(build_model, n, size=size)
-    return fit(posterior, random_seed=rng, **options)
+    return fit(
+        posterior,
+        budget=budget,
+        schedule=schedule,
+        checkpoint=checkpoint,
+        workers=workers,
+        accelerator=accelerator,
+        random_seed=rng,
+        progressbar=progressbar,
+    )
 
 
 def fit[L: Learner](
@@ -161,7 +174,7 @@ class _Run:
     def go(self, seed: int, workers: int, progressbar: bool) -> None:
         """Train until the budget is spent or nothing is learnt any more."""
         if self.checkpoint is not None and self.checkpoint.exists():
-            self._resume()
+            self._resume(self.checkpoint)
         held_out = list(islice(Stream(self.learner, self.schedule, seed + 1), _HELD_OUT))
         # A run that goes on sees other data sets than before.
         stream = Stream(self.learner, self.schedule, seed + 2 + self.step)
@@ -238,12 +251,12 @@ class _Run:
             self.fabric.save(beside, self._state())
             beside.replace(self.checkpoint)
 
-    def _resume(self) -> None:
+    def _resume(self, path: Path) -> None:
         state = self._state()
-        self.fabric.load(self.checkpoint, state)
+        self.fabric.load(path, state)
         if state["fingerprint"] != self.learner.fingerprint:
             raise ValueError(
-                f"{self.checkpoint} is of another model than the learner's. Give "
+                f"{path} is of another model than the learner's. Give "
                 "another file, or the model that training began with."
             )
         for name in ("spent", "step", "best", "since_best"):

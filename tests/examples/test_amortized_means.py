@@ -24,7 +24,7 @@ def test_tables(tmp_path, monkeypatch):
     assert (means.to_numpy() >= 0.0).all()
     assert (means["network"] < 1.5).all() and (means["network - chain"] < 1.0).all()
     assert (means["error of chain"] < means["network - chain"]).all()
-    assert len(components) == 8 and components["sum of p"].between(0.1, 40.0).all()
+    assert len(components) == 4 and components["sum of p"].between(0.1, 40.0).all()
     assert {path.name for path in tmp_path.iterdir()} == {
         "amortized_means.csv",
         "amortized_components.csv",
