@@ -29,8 +29,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import pymc_dpsteps as dps
 from pymc_dpsteps.amortized import AmortizedPosterior, Schedule, Size
 from pymc_dpsteps.amortized.allocation import AllocationNetwork
+from pymc_dpsteps.amortized.allocation_training import AllocationBatch, allocation_loss
 from pymc_dpsteps.amortized.branch_layer import branch_metrics
-from pymc_dpsteps.amortized.training import Batch, Stream, loss_of
+from pymc_dpsteps.amortized.training import Stream
 
 OUTPUT = Path(__file__).parent / "output"
 N_ITEMS = 32
@@ -51,25 +52,25 @@ def build_model(n: int) -> pm.Model:
     return model
 
 
-def make_network(size: Size, batch: Batch) -> AllocationNetwork:
+def make_network(size: Size, batch: AllocationBatch) -> AllocationNetwork:
     """A network for such data sets that was not trained."""
     items, context, _ = batch.inputs
     return AllocationNetwork(items.shape[2], context.shape[1], **asdict(size))
 
 
-def n_parameters(size: Size, batch: Batch) -> int:
+def n_parameters(size: Size, batch: AllocationBatch) -> int:
     """Parameters of a network."""
     return sum(parameter.numel() for parameter in make_network(size, batch).parameters())
 
 
-def n_operations(size: Size, batch: Batch) -> int:
+def n_operations(size: Size, batch: AllocationBatch) -> int:
     """Floating-point operations of the matrix products of one loss and its gradient."""
     with FlopCounterMode(display=False) as counter:
-        loss_of(make_network(size, batch), batch).backward()
+        allocation_loss(make_network(size, batch), batch).backward()
     return int(counter.get_total_flops())
 
 
-def matched(count: Callable[[Size, Batch], int], batch: Batch) -> Size:
+def matched(count: Callable[[Size, AllocationBatch], int], batch: AllocationBatch) -> Size:
     """The plain size whose count comes closest; it is linear in the number of hidden units."""
     wanted, plain = count(BRANCHES, batch), replace(BRANCHES, branches=0)
     at_100, at_200 = (count(replace(plain, hidden=hidden), batch) for hidden in (100, 200))
@@ -105,7 +106,7 @@ def train_together(
             for group in optimizers[name].param_groups:
                 group["lr"] = SCHEDULE.learning_rate * warm * 0.5 * (1.0 + np.cos(np.pi * done))
             optimizers[name].zero_grad()
-            loss_of(network, batch).backward()
+            allocation_loss(network, batch).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizers[name].step()
             averages[name].update_parameters(network)
@@ -116,17 +117,19 @@ def train_together(
 
 
 def judge(
-    posterior: AmortizedPosterior, held_out: list[Batch], data: list[np.ndarray]
+    posterior: AmortizedPosterior, held_out: list[AllocationBatch], data: list[np.ndarray]
 ) -> dict[str, float]:
     """Loss and effective sample size per draw of one network; and what its branches do."""
     network = posterior.network
     with torch.no_grad():
-        row = {"loss": float(np.mean([float(loss_of(network, batch)) for batch in held_out]))}
+        row = {
+            "loss": float(np.mean([float(allocation_loss(network, batch)) for batch in held_out]))
+        }
     drawn = [posterior.draw(y, DRAWS, random_seed=d) for d, y in enumerate(data)]
     row["ESS per draw"] = float(np.mean([dps.amortized.importance(x).ess / DRAWS for x in drawn]))
     if posterior.size.branches:
         with torch.no_grad():
-            found = branch_metrics(network, lambda: loss_of(network, held_out[0]))
+            found = branch_metrics(network, lambda: allocation_loss(network, held_out[0]))
         layers = pd.DataFrame({name: asdict(metrics) for name, metrics in found.items()})
         row |= layers.mean(axis=1).to_dict()
     return row

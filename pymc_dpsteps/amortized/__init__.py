@@ -7,18 +7,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pymc_dpsteps.amortized.check import check_sampler, plot_check
     from pymc_dpsteps.amortized.check_posterior import check_posterior
+    from pymc_dpsteps.amortized.component_predictor import ComponentPredictor, Components
     from pymc_dpsteps.amortized.correct import importance
-    from pymc_dpsteps.amortized.posterior import AmortizedPosterior, Size, with_data
+    from pymc_dpsteps.amortized.learner import Size
+    from pymc_dpsteps.amortized.mean_predictor import MeanPredictor
+    from pymc_dpsteps.amortized.posterior import AmortizedPosterior, with_data
     from pymc_dpsteps.amortized.remasking import RemaskingStep
-    from pymc_dpsteps.amortized.training import Schedule, train
+    from pymc_dpsteps.amortized.schedule import Schedule
+    from pymc_dpsteps.amortized.theta import Sampler, Snapped
+    from pymc_dpsteps.amortized.theta_posterior import ThetaPosterior
+    from pymc_dpsteps.amortized.training import fit, train
 
 __all__ = [
     "AmortizedPosterior",
+    "ComponentPredictor",
+    "Components",
+    "MeanPredictor",
     "RemaskingStep",
+    "Sampler",
     "Schedule",
     "Size",
+    "Snapped",
+    "ThetaPosterior",
     "check_posterior",
     "check_sampler",
+    "fit",
     "importance",
     "plot_check",
     "train",
@@ -27,11 +40,18 @@ __all__ = [
 
 _MODULES = {
     "AmortizedPosterior": "posterior",
+    "ComponentPredictor": "component_predictor",
+    "Components": "component_predictor",
+    "MeanPredictor": "mean_predictor",
     "RemaskingStep": "remasking",
-    "Schedule": "training",
-    "Size": "posterior",
+    "Sampler": "theta",
+    "Schedule": "schedule",
+    "Size": "learner",
+    "Snapped": "theta",
+    "ThetaPosterior": "theta_posterior",
     "check_posterior": "check_posterior",
     "check_sampler": "check",
+    "fit": "training",
     "importance": "correct",
     "plot_check": "check",
     "train": "training",

@@ -29,7 +29,6 @@ __all__ = ["AllocationNetwork", "Encoded", "log_q_all"]
 
 _FEATURES = 9
 _FLOOR = -30.0  # of a log probability as an input
-_MOST_ODDS = 5.0  # log odds of a pair beyond which it makes no difference
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Encoded:
     rows : Tensor, shape (batch, 1 + n, width)
         By the encoder: the whole, then the items.
     pairs : Tensor, shape (batch, n, n)
-        Log odds of pairs, clamped.
+        Log odds of pairs.
     """
 
     rows: Tensor
@@ -93,14 +92,14 @@ class AllocationNetwork(nn.Module):
         self.to_masked = nn.ModuleList(block() for _ in range(head_layers))
         self.biases = nn.ModuleList(PairBias(heads, 2) for _ in range(head_layers))
         self.to_options = nn.ModuleList(block() for _ in range(head_layers))
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
-        nn.init.zeros_(self.out[1].weight)
-        nn.init.zeros_(self.out[1].bias)
+        last = nn.Linear(width, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.out = nn.Sequential(nn.LayerNorm(width), last)
 
     def encode(self, items: Tensor, context: Tensor, log_odds: Tensor) -> Encoded:
         """Encode data sets: items (batch, n, inputs), context and log odds of pairs."""
-        pairs = log_odds.clamp(-_MOST_ODDS, _MOST_ODDS)
-        return Encoded(self.encoder(items, context, pairs), pairs)
+        return Encoded(self.encoder(items, context, log_odds), log_odds)
 
     def forward(
         self,

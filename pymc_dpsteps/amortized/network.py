@@ -14,7 +14,18 @@ from torch.nn import functional
 
 from pymc_dpsteps.amortized.branch_layer import BranchLayer
 
-__all__ = ["Attention", "Block", "PairBias", "SetEncoder", "induced_points", "perceptron"]
+__all__ = [
+    "Attention",
+    "Block",
+    "Inputs",
+    "PairBias",
+    "SetEncoder",
+    "induced_points",
+    "perceptron",
+]
+
+type Inputs = tuple[Tensor, Tensor, Tensor]
+"""Items, what is known of the data set, and log odds of pairs; see `SetEncoder.forward`."""
 
 _MOST_PAIRS = 256  # from this number of items on they attend to each other by induced points
 
@@ -104,10 +115,11 @@ class PairBias(nn.Module):
 
     def forward(self, *pairs: Tensor) -> Tensor:
         """From matrices (…, q, m), one a kind, to a bias (…, heads, q, m)."""
-        return sum(
+        biases = [
             slope.view(-1, 1, 1) * x.unsqueeze(-3)
             for slope, x in zip(self.slopes.unbind(1), pairs, strict=True)
-        )
+        ]
+        return sum(biases[1:], start=biases[0])
 
 
 class SetEncoder(nn.Module):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from hashlib import sha256
-from pathlib import Path
-from typing import Any, Literal
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pymc as pm
@@ -17,64 +14,40 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from pytensor.compile.sharedvalue import SharedVariable
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pymc_dpsteps.amortized.allocation import AllocationNetwork, Encoded
+from pymc_dpsteps.amortized.allocation_training import (
+    AllocationBatch,
+    allocation_batch,
+    allocation_loss,
+)
 from pymc_dpsteps.amortized.branches import find_best, run_branches
+from pymc_dpsteps.amortized.check_outlier import OutOfDistribution, out_of_distribution
 from pymc_dpsteps.amortized.correct import resample
-from pymc_dpsteps.amortized.network import induced_points
+from pymc_dpsteps.amortized.learner import Learner
 from pymc_dpsteps.amortized.paths import Draws, Paths, draw_allocations
 from pymc_dpsteps.amortized.replay import replay
-from pymc_dpsteps.amortized.simulate import Simulator
+from pymc_dpsteps.amortized.schedule import Schedule
+from pymc_dpsteps.amortized.simulate import DataSets
 from pymc_dpsteps.amortized.target import Target
-from pymc_dpsteps.amortized.walks import pair_log_odds
-from pymc_dpsteps.mixture import read_mixture
 from pymc_dpsteps.steps.arguments import check_option
 
-__all__ = ["AmortizedPosterior", "Size", "fingerprint", "with_data"]
+__all__ = ["AmortizedPosterior", "with_data"]
 
-_WEIGHTS, _DESCRIPTION = "network.safetensors", "posterior.json"
-_SCALED_BY = 1_000  # data sets from the prior
-
-
-@dataclass(frozen=True)
-class Size:
-    """Size of a network.
-
-    Attributes
-    ----------
-    width : int
-        Length of the vectors that stand for items.
-    heads, layers, head_layers : int
-        See `AllocationNetwork`.
-    hidden : int, optional
-        Hidden units of every perceptron of a block; twice the width without.
-    branches : int, default 0
-        Perceptrons side by side in every block, see `BranchLayer`; 0 for one, without a router.
-    """
-
-    width: int = 64
-    heads: int = 4
-    layers: int = 2
-    head_layers: int = 1
-    hidden: int | None = None
-    branches: int = 0
+_log = logging.getLogger("pymc_dpsteps")
+_COMPARED = 199  # data sets from the prior
 
 
-class AmortizedPosterior:
+class AmortizedPosterior(Learner):
     """Draws from the posterior of partitions of any data set of a model, by a trained network.
 
     Made by `train` or `load`.
 
     Parameters
     ----------
-    build_model : callable
-        ``build_model(n)`` returns the model of n observations.
-    n : tuple of int
-        Smallest and largest number of observations.
-    size : Size, optional
-    device : str, default "cpu"
+    build_model, n, size, device
+        See `Learner`.
 
     Attributes
     ----------
@@ -85,94 +58,21 @@ class AmortizedPosterior:
     network : AllocationNetwork
     """
 
-    def __init__(
-        self,
-        build_model: Callable[[int], pm.Model],
-        n: tuple[int, int],
-        *,
-        size: Size | None = None,
-        device: str = "cpu",
-    ) -> None:
-        if not 1 <= n[0] <= n[1]:
-            raise ValueError(f"n = {n}; expected the smallest and largest number of observations.")
-        self.build_model, self.n, self.size = build_model, (int(n[0]), int(n[1])), size or Size()
-        self.target = Target(read_mixture(build_model(self.n[1])))
-        self.simulator = Simulator(self.target)
-        self.simulator.seed(0)
-        drawn = self.simulator.draw(_SCALED_BY).items
-        # By the prior's quartiles, never by the data set: its location and scale are information.
-        low, self._center, high = np.quantile(drawn, [0.25, 0.5, 0.75], axis=(0, 1))
-        spread = np.where(high > low, high - low, drawn.std((0, 1)))
-        self._spread = np.where(spread > 0.0, spread, 1.0)
-        network = AllocationNetwork(
-            drawn.shape[2], 1, induced=induced_points(self.n[1]), **asdict(self.size)
-        )
-        self.network = network.to(_device(device)).eval()
+    needs_target: ClassVar[bool] = True
+    target: Target
+    network: AllocationNetwork
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return next(self.network.parameters()).device
+    def _make_network(self, drawn: DataSets, inputs: int, induced: int) -> AllocationNetwork:
+        return AllocationNetwork(inputs, 1, induced=induced, **asdict(self.size))
 
-    def inputs(self, items: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network sees of data sets, items of shape (data set, n, P).
+    def batch(self, schedule: Schedule, rng: np.random.Generator) -> AllocationBatch:
+        """Simulate a batch; see `allocation_batch`."""
+        simulated = self.simulate(schedule.batch * schedule.simulated, rng)
+        return allocation_batch(simulated, self.target, self.inputs, schedule, rng)
 
-        Returns
-        -------
-        tuple of Tensor
-            Items, what is known of the data set, and log odds of pairs; see
-            `AllocationNetwork.encode`.
-        """
-        # Far out, where the prior is not, only the logarithm counts.
-        scaled = np.arcsinh((items - self._center) / self._spread)
-        context = np.full((len(items), 1), np.log(items.shape[1] / self.n[1]))
-        log_odds = np.empty((len(items), items.shape[1], items.shape[1]))
-        pair_log_odds(items, self.target.walks(1), self.target.code, log_odds)
-        scaled, context, log_odds = (
-            torch.from_numpy(x).to(self.device, torch.float32) for x in (scaled, context, log_odds)
-        )
-        return scaled, context, log_odds
-
-    def items_of(self, data: ArrayLike | Mapping[str, ArrayLike]) -> NDArray[np.float64]:
-        """Rows of a data set as the target reads them, shape (n, P).
-
-        Raises
-        ------
-        ValueError
-            If names or shapes are not those of the model, the number of observations is outside
-            the trained range, or there are entries that are not finite.
-        """
-        names, shapes = self.simulator.kernel_names, self.simulator.kernel_shapes
-        if not isinstance(data, Mapping):
-            data = {names[0]: data}
-        if set(data) != set(names):
-            raise ValueError(
-                f"Found data of {', '.join(sorted(data))}; expected those of {', '.join(names)}."
-            )
-        arrays = []
-        for name, shape in zip(names, shapes, strict=True):
-            y = np.asarray(data[name], dtype=np.float64)
-            if y.ndim != len(shape) or y.shape[1:] != shape[1:]:
-                expected = ("n", *shape[1:])
-                raise ValueError(
-                    f"{name} has shape {y.shape}; expected {expected}.".replace("'", "")
-                )
-            if not self.n[0] <= len(y) <= self.n[1]:
-                raise ValueError(
-                    f"{name} has {len(y)} observations; the network was trained for "
-                    f"{self.n[0]} to {self.n[1]}. Train one for that many, or use dps.sample()."
-                )
-            if not np.isfinite(y).all():
-                raise ValueError(
-                    f"{name} has {np.sum(~np.isfinite(y))} entries that are not finite; expected "
-                    "complete data. Drop these items, or use dps.sample(), which imputes."
-                )
-            arrays.append(y)
-        n = len(arrays[0])
-        if any(len(y) != n for y in arrays):
-            raise ValueError(f"{', '.join(names)} have different numbers of observations.")
-        whole = [np.concatenate([y, np.repeat(y[:1], self.n[1] - n, axis=0)]) for y in arrays]
-        return np.ascontiguousarray(self.simulator.items_of(*whole)[:n])
+    def loss(self, network: Any, batch: AllocationBatch) -> Tensor:
+        """See `allocation_loss`."""
+        return allocation_loss(network, batch)
 
     def draw(
         self,
@@ -272,7 +172,7 @@ class AmortizedPosterior:
         correct : bool, default True
             Resample the partitions by their Pareto-smoothed importance weights, see
             `importance`. A warning says where these cannot be trusted. Without, the draws are
-            the network's own.
+            the network's own. Data that are unlike simulated ones give a warning in any case.
 
         Returns
         -------
@@ -281,6 +181,13 @@ class AmortizedPosterior:
             partition drawn exactly. ``sample_stats`` has log q and log p of the partitions.
         """
         rng = np.random.default_rng(random_seed)
+        found = self.out_of_distribution(data, random_seed=rng)
+        if found.flagged:
+            _log.warning(
+                "The data are unlike those that the model simulates (p = %.3f): the network has "
+                "seen few such, if any. Look at the prior, or use dps.sample().",
+                found.p_value,
+            )
         drawn = self.draw(data, draws, random_seed=rng)
         if correct:
             drawn = resample(drawn, rng)
@@ -289,76 +196,25 @@ class AmortizedPosterior:
         model = with_data(self.build_model(len(drawn.labels[0])), data)
         return replay(model, drawn, random_seed=rng)
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """See `fingerprint`."""
-        return fingerprint(self.target)
-
-    def save(self, path: str | Path) -> None:
-        """Save network and description into a folder.
+    def out_of_distribution(
+        self, data: ArrayLike | Mapping[str, ArrayLike], *, random_seed: Any = None
+    ) -> OutOfDistribution:
+        """Whether a data set is unlike those that the network was trained on.
 
         Parameters
         ----------
-        path : str or pathlib.Path
-        """
-        path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
-        save_file(self.network.state_dict(), path / _WEIGHTS)
-        description = {
-            "format": 1,
-            "fingerprint": self.fingerprint,
-            "n": list(self.n),
-            "size": asdict(self.size),
-        }
-        (path / _DESCRIPTION).write_text(json.dumps(description, indent=2), encoding="utf-8")
-
-    @classmethod
-    def load(
-        cls, path: str | Path, build_model: Callable[[int], pm.Model], *, device: str = "cpu"
-    ) -> AmortizedPosterior:
-        """Load what `save` saved.
-
-        Parameters
-        ----------
-        path : str or pathlib.Path
-        build_model : callable
-            The model it was trained for.
-        device : str, default "cpu"
+        data, random_seed
+            See `draw`.
 
         Returns
         -------
-        AmortizedPosterior
-
-        Raises
-        ------
-        ValueError
-            If it was trained for another model.
+        OutOfDistribution
+            Against 199 data sets of the same size from the prior predictive.
         """
-        path = Path(path)
-        description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
-        n = tuple(description["n"])
-        result = cls(build_model, n, size=Size(**description["size"]), device=device)
-        if result.fingerprint != description["fingerprint"]:
-            raise ValueError(
-                f"The network in {path} was trained for another model than build_model returns: "
-                "its densities, constants or number of components differ. Train one for this "
-                "model, or give the model it was trained for."
-            )
-        result.network.load_state_dict(load_file(path / _WEIGHTS, device=str(result.device)))
-        return result
-
-
-def fingerprint(target: Target) -> str:
-    """Identify a model by its densities at fixed numbers, which are not its data."""
-    n_columns = target.compiled.context()[0].shape[1]
-    items = np.abs(np.random.default_rng(0).normal(size=(1, 4, n_columns)))
-    log_odds = np.empty((1, 4, 4))
-    with np.errstate(all="ignore"):
-        pair_log_odds(items, target.walks(1), target.code, log_odds)
-        alone = target.log_prob(items[0, :1], np.zeros((1, 1), dtype=np.int64))
-    sizes = [target.n_components, n_columns, *target.code.discount]
-    numbers = np.concatenate([sizes, alone, log_odds.ravel(), target.seats[:3].ravel()])
-    return sha256(np.nan_to_num(numbers, neginf=-1e9).round(6).tobytes()).hexdigest()
+        items = self.items_of(data)[:, self._seen]
+        self.simulator.seed(int(np.random.default_rng(random_seed).integers(2**31)))
+        simulated = self.simulator.draw(_COMPARED).items[:, : len(items), self._seen]
+        return out_of_distribution(items, list(simulated))
 
 
 def with_data(model: pm.Model, data: Mapping[str, ArrayLike]) -> pm.Model:
@@ -386,14 +242,3 @@ def with_data(model: pm.Model, data: Mapping[str, ArrayLike]) -> pm.Model:
         del model.values_to_rvs[old]
         model.rvs_to_values[rv], model.values_to_rvs[new] = new, rv
     return model
-
-
-def _device(name: str) -> torch.device:
-    """A device that is there."""
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        found = ["cpu", *(f"cuda:{j}" for j in range(torch.cuda.device_count()))]
-        raise ValueError(f"device = {name!r}; expected one of {', '.join(found)}.") from error
-    return device

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from pymc.blocking import PointType
 
 from pymc_dpsteps.amortized.allocation import Encoded
+from pymc_dpsteps.amortized.learner import fingerprint
 from pymc_dpsteps.amortized.paths import Paths, draw_allocations
-from pymc_dpsteps.amortized.posterior import AmortizedPosterior, fingerprint
+from pymc_dpsteps.amortized.posterior import AmortizedPosterior
 from pymc_dpsteps.amortized.replay import complete
 from pymc_dpsteps.amortized.target import Target
 from pymc_dpsteps.amortized.walks import options_along
@@ -85,7 +86,7 @@ class RemaskingStep(MarginalStep):
         super()._compile()
         self._target = Target(self._mixture)
         smallest, largest = self.posterior.n
-        if fingerprint(self._target) != self.posterior.fingerprint:
+        if fingerprint(self._mixture) != self.posterior.fingerprint:
             raise MixtureError(
                 "The network was trained for another model than this one: densities, constants or "
                 "the number of components differ. Train one for this model."

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.variable import TensorVariable
 
-from pymc_dpsteps.amortized.target import Target
-from pymc_dpsteps.mixture.structure import MixtureError
+from pymc_dpsteps.amortized.target import refuse_incomplete
+from pymc_dpsteps.mixture.structure import Mixture, MixtureError
 
-__all__ = ["DataSets", "Simulator"]
+__all__ = ["DataSets", "Simulator", "item_rows"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class DataSets:
     Attributes
     ----------
     items : numpy.ndarray of float64, shape (data set, N, P)
-        The data as the target reads them.
+        A row of data per item.
     labels : numpy.ndarray of int64, shape (data set, N)
         Allocation.
     observed : dict
@@ -38,6 +40,20 @@ class DataSets:
     observed: dict[str, NDArray]
     atoms: dict[str, NDArray]
 
+    def first(self, n: int) -> DataSets:
+        """Data sets of the first n items."""
+        return DataSets(
+            self.items[:, :n],
+            self.labels[:, :n],
+            {name: y[:, :n] for name, y in self.observed.items()},
+            self.atoms,
+        )
+
+    def theta(self) -> dict[str, NDArray]:
+        """Parameters θ_i = atoms[z_i] of the items by name, shape (data set, N, …)."""
+        rows = np.arange(len(self.labels))[:, None]
+        return {name: atoms[rows, self.labels] for name, atoms in self.atoms.items()}
+
 
 class Simulator:
     """Prior predictive of a mixture: the model's own random variables, compiled.
@@ -47,19 +63,28 @@ class Simulator:
 
     Parameters
     ----------
-    target : Target
+    mixture : Mixture
+    items : TensorVariable, shape (N, P)
+        The row of data per item, as a graph of the mixture's model.
 
     Raises
     ------
     MixtureError
-        If the data enter the kernel in a way that new data could not.
+        If the data enter the rows in a way that new data could not, items have not one complete
+        row each, or the model has observed variables or potentials beside the kernel.
     """
 
-    def __init__(self, target: Target) -> None:
-        mixture = target.mixture
+    def __init__(self, mixture: Mixture, items: TensorVariable) -> None:
+        refuse_incomplete(mixture)
         model = mixture.model
         self._kernels = [model[name] for name in mixture.kernel_names]
-        items, _ = target.compiled.context_graphs
+        others = [rv for rv in model.observed_RVs if rv not in self._kernels]
+        if found := [x.name for x in [*others, *model.potentials]]:
+            raise MixtureError(
+                f"{', '.join(found)} would be left out of what is simulated; expected no observed "
+                f"variables and potentials but {', '.join(mixture.kernel_names)}. Use MCMC: "
+                "dps.sample()."
+            )
         values = {model.rvs_to_values[rv]: rv for rv in self._kernels}
         missing = [rv.name for value, rv in values.items() if value not in set(ancestors([items]))]
         if missing:
@@ -88,6 +113,11 @@ class Simulator:
         """Shapes of the data of the kernel variables."""
         return tuple(value.type.shape for value in self._values)
 
+    def is_discrete(self, name: str) -> bool:
+        """Whether the values of a kernel variable are integers."""
+        value = self._values[self.kernel_names.index(name)]
+        return np.dtype(value.type.dtype).kind in "iub"
+
     def seed(self, seed: int) -> None:
         """Start a stream of draws that depends on `seed` alone."""
         pm.pytensorf.reseed_rngs(
@@ -112,6 +142,42 @@ class Simulator:
         )
 
     def items_of(self, *data: NDArray) -> NDArray[np.float64]:
-        """Rows of the target of observed data, one array a kernel variable, of N items."""
-        (items,) = self._items(*data)
+        """Rows of observed data, one array a kernel variable, of N items."""
+        typed = [y.astype(value.type.dtype) for y, value in zip(data, self._values, strict=True)]
+        (items,) = self._items(*typed)
         return np.ascontiguousarray(items)
+
+
+def item_rows(mixture: Mixture) -> TensorVariable:
+    """Rows of data for networks where there is no `Target`: the observed values and covariates.
+
+    Parameters
+    ----------
+    mixture : Mixture
+
+    Returns
+    -------
+    TensorVariable, shape (N, P)
+        A graph of the mixture's model.
+
+    Raises
+    ------
+    MixtureError
+        If what the kernel reads of an item depends on variables that are random for all clusters.
+    """
+    model = mixture.model
+    values = [model.rvs_to_values[model[name]] for name in mixture.kernel_names]
+    free = {model.rvs_to_values[rv] for rv in model.free_RVs}
+    covariates = []
+    for source in mixture.items:
+        reached = set(ancestors([source]))
+        if met := free.intersection(reached):
+            raise MixtureError(
+                f"What the kernel reads of an item depends on "
+                f"{', '.join(sorted(str(v.name) for v in met))}, random for all clusters; expected "
+                "data alone. Fix them, or use MCMC: dps.sample()."
+            )
+        if reached.isdisjoint(values):
+            covariates.append(source)
+    columns = [x.astype("float64").reshape((mixture.n_items, -1)) for x in [*values, *covariates]]
+    return pt.concatenate(columns, axis=1)

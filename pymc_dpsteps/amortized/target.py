@@ -31,7 +31,7 @@ from pymc_dpsteps.conjugate import find_conjugacy
 from pymc_dpsteps.mixture.compile import SIGNATURES, CompiledMixture, compile_mixture
 from pymc_dpsteps.mixture.structure import Mixture, MixtureError, PriorKind
 
-__all__ = ["Target"]
+__all__ = ["Target", "refuse_incomplete"]
 
 _STATISTICS = ("refresh", "shift", "log_predictive")
 _ORDER = list(SIGNATURES)
@@ -73,12 +73,7 @@ class Target:
                 "partitions have no density in closed form. Give them a conjugate prior "
                 "(see dps.conjugacy), or use MCMC: dps.sample()."
             )
-        if mixture.imputed or mixture.grouped:
-            found = [v.name for v in mixture.imputed] or [term.name for term in mixture.grouped]
-            raise MixtureError(
-                f"{', '.join(found)}: missing entries and several observations per item are not "
-                "amortized; expected one complete row per item. Use MCMC: dps.sample()."
-            )
+        refuse_incomplete(mixture)
         if len(mixture.concentration) > 1:
             names = [rv.name for rv in mixture.concentration]
             raise MixtureError(f"Expected one concentration variable; found {', '.join(names)}.")
@@ -221,6 +216,16 @@ class Target:
             weigh_options(chosen, items, walks, self.code, log_weights)
             assign_items(chosen, option, log_weights, items, walks, self.code)
         return walks
+
+
+def refuse_incomplete(mixture: Mixture) -> None:
+    """Refuse models whose items have not one complete row each."""
+    if mixture.imputed or mixture.grouped:
+        found = [v.name for v in mixture.imputed] or [term.name for term in mixture.grouped]
+        raise MixtureError(
+            f"{', '.join(found)}: missing entries and several observations per item are not "
+            "amortized; expected one complete row per item. Use MCMC: dps.sample()."
+        )
 
 
 def _seats(

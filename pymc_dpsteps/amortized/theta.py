@@ -21,14 +21,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pymc_dpsteps.amortized.network import SetEncoder
+from pymc_dpsteps.amortized.network import Inputs, SetEncoder
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.arguments import check_option
 
 __all__ = ["Sampler", "Snapped", "ThetaNetwork", "draw_theta", "snap", "theta_loss"]
 
 Prediction = Literal["edm", "v", "noise"]
-Inputs = tuple[Tensor, Tensor, Tensor]
 
 
 class ThetaNetwork(nn.Module):
@@ -252,7 +251,14 @@ def snap(
     Returns
     -------
     Snapped
+
+    Raises
+    ------
+    ValueError
+        If width or alpha is not positive.
     """
+    if not (width > 0.0 and alpha > 0.0):
+        raise ValueError(f"width = {width} and alpha = {alpha}; expected positive numbers.")
     theta = np.ascontiguousarray(theta, dtype=np.float64)
     draws, n, _ = theta.shape
     order = rng.permuted(np.broadcast_to(np.arange(n), (draws, n)), axis=1)

@@ -9,9 +9,9 @@ from tests.helpers_partitions import all_partitions
 
 torch = importorskip()
 
+from pymc_dpsteps.amortized import AmortizedPosterior, Size  # noqa: E402
 from pymc_dpsteps.amortized.allocation import log_q_all  # noqa: E402
 from pymc_dpsteps.amortized.paths import draw_allocations  # noqa: E402
-from pymc_dpsteps.amortized.posterior import AmortizedPosterior, Size  # noqa: E402
 from pymc_dpsteps.amortized.walks import options_along, walk_partition  # noqa: E402
 
 SMALL = Size(width=16, heads=2, layers=1)

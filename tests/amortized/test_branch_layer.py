@@ -12,11 +12,13 @@ from tests.helpers_partitions import all_partitions
 torch = importorskip()
 
 from pymc_dpsteps.amortized import AmortizedPosterior, RemaskingStep, Size  # noqa: E402
+from pymc_dpsteps.amortized.allocation_training import allocation_loss  # noqa: E402
 from pymc_dpsteps.amortized.branch_layer import BranchLayer, branch_metrics  # noqa: E402
 from pymc_dpsteps.amortized.network import SetEncoder, perceptron  # noqa: E402
 from pymc_dpsteps.amortized.paths import draw_allocations  # noqa: E402
+from pymc_dpsteps.amortized.schedule import Schedule  # noqa: E402
 from pymc_dpsteps.amortized.theta import Sampler, ThetaNetwork, draw_theta  # noqa: E402
-from pymc_dpsteps.amortized.training import Schedule, Stream, loss_of, train  # noqa: E402
+from pymc_dpsteps.amortized.training import Stream, train  # noqa: E402
 from pymc_dpsteps.amortized.walks import options_along  # noqa: E402
 
 WIDTH, HIDDEN, BRANCHES, KEY = 16, 8, 3, 16
@@ -152,7 +154,7 @@ def test_diversity_of_two_branches_is_their_cosine_distance():
 def test_metrics_of_a_network(posterior):
     batch = next(iter(Stream(posterior, Schedule(batch=8, places=4), 1)))
     with torch.no_grad():
-        found = branch_metrics(posterior.network, lambda: loss_of(posterior.network, batch))
+        found = branch_metrics(posterior.network, lambda: allocation_loss(posterior.network, batch))
     assert set(found) == {
         f"{block}.perceptron" for block in ("encoder.blocks.0", "to_masked.0", "to_options.0")
     }
@@ -190,7 +192,7 @@ def test_noise_is_that_of_the_router():
 def test_gradient_reaches_the_noise(posterior):
     network = posterior.network.train()
     batch = next(iter(Stream(posterior, Schedule(batch=8, places=4), 1)))
-    loss_of(network, batch).backward()
+    allocation_loss(network, batch).backward()
     layers = [module for module in network.modules() if isinstance(module, BranchLayer)]
     for mix in layers:
         for part in (mix.router, mix.noise, mix.query, mix.key, *mix.branches):

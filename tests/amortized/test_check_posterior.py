@@ -54,3 +54,11 @@ def test_corrected_draws_are_calibrated(posterior):
     assert table.loc["calibration p", "value"].min() > 1e-5
     assert table.loc[("coverage p", "all functionals"), "value"] > 1e-5
     assert table.loc[("against reference", "total_variation"), "value"] < 0.2
+
+
+def test_data_unlike_simulated_ones_give_a_warning(posterior, caplog):
+    assert not posterior.out_of_distribution(DATA, random_seed=2).flagged
+    far = DATA + 40.0
+    assert posterior.out_of_distribution(far, random_seed=2).flagged
+    posterior.sample(far, draws=20, random_seed=2)
+    assert "unlike those that the model simulates" in caplog.text

@@ -1,11 +1,14 @@
 """The prior predictive of a model as a stream of data sets."""
 
 import numpy as np
+import pymc as pm
 import pytest
 from scipy.special import gammaln
 
-from pymc_dpsteps.amortized.simulate import Simulator
+import pymc_dpsteps as dps
+from pymc_dpsteps.amortized.simulate import Simulator, item_rows
 from pymc_dpsteps.amortized.target import Target
+from pymc_dpsteps.mixture import MixtureError, read_mixture
 from tests.helpers_amortized import ALPHA, NOISE, SPREAD, mixture_of
 from tests.helpers_chain import STANDARD_ERRORS
 
@@ -14,7 +17,8 @@ N = 6
 
 @pytest.fixture(scope="module")
 def simulator():
-    return Simulator(Target(mixture_of(N)))
+    target = Target(mixture_of(N))
+    return Simulator(target.mixture, target.compiled.context_graphs[0])
 
 
 def test_depends_on_the_seed_alone(simulator):
@@ -62,3 +66,45 @@ def test_atoms_are_those_of_the_data(simulator):
     residuals = (drawn.observed["y"] - at).ravel()
     error = NOISE**2 * np.sqrt(2.0 / len(residuals))
     assert abs((residuals**2).mean() - NOISE**2) < STANDARD_ERRORS * error
+
+
+def refused(n, *, potential=False):
+    """What is simulated would not be the whole model."""
+    with pm.Model() as model:
+        scale = pm.HalfNormal("scale", 1.0)
+        mu = pm.Normal("mu", 0.0, scale, shape=4)
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=4, shape=n)
+        pm.Normal("y", mu[z], 1.0, observed=np.zeros(n))
+        if potential:
+            pm.Potential("penalty", -scale)
+        else:
+            pm.Normal("measured", scale, 1.0, observed=1.5)
+    return model
+
+
+@pytest.mark.parametrize(("potential", "name"), [(True, "penalty"), (False, "measured")])
+def test_models_that_cannot_be_simulated(potential, name):
+    mixture = read_mixture(refused(5, potential=potential))
+    with pytest.raises(MixtureError, match=f"{name} would be left out"):
+        Simulator(mixture, item_rows(mixture))
+
+
+def test_rows_without_a_target():
+    """Observed values and covariates; not what is random for all clusters."""
+    x = np.linspace(-1.0, 1.0, 5)
+
+    def model(*, shared):
+        with pm.Model() as result:
+            slope = pm.Normal("slope", 0.0, 1.0, shape=None if shared else 4)
+            mu = pm.Normal("mu", 0.0, 1.0, shape=4)
+            z = dps.ChineseRestaurantProcess("z", 1.0, K=4, shape=5)
+            mean = mu[z] + (slope if shared else slope[z]) * x
+            pm.StudentT("y", nu=4.0, mu=mean, sigma=1.0, observed=np.zeros(5))
+        return read_mixture(result)
+
+    mixture = model(shared=False)
+    drawn = Simulator(mixture, item_rows(mixture)).draw(2)
+    np.testing.assert_array_equal(drawn.items[..., 0], drawn.observed["y"])
+    np.testing.assert_array_equal(drawn.items[..., 1], [x, x])
+    with pytest.raises(MixtureError, match="depends on slope, random for all"):
+        item_rows(model(shared=True))

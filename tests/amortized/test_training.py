@@ -9,7 +9,7 @@ from tests.helpers_amortized import DATA, build_model, importorskip
 torch = importorskip()
 
 from pymc_dpsteps.amortized import AmortizedPosterior, Schedule, Size, train  # noqa: E402
-from pymc_dpsteps.amortized.training import Stream, loss_of  # noqa: E402
+from pymc_dpsteps.amortized.training import Stream  # noqa: E402
 
 SMALL = Size(width=16, heads=2, layers=1)
 QUICK = Schedule(batch=16, simulated=2, places=4, warmup=5, averaging=0.5)
@@ -31,7 +31,7 @@ def test_learns_something(trained):
     posterior = trained[0]
     batches = [b for b, _ in zip(Stream(posterior, QUICK, 99), range(60), strict=False)]
     with torch.no_grad():
-        losses = np.array([float(loss_of(posterior.network, b)) for b in batches])
+        losses = np.array([float(posterior.loss(posterior.network, b)) for b in batches])
     assert losses.mean() < 0.0 and np.isfinite(losses).all()
 
 
@@ -39,7 +39,7 @@ def test_untrained_gains_nothing():
     torch.manual_seed(0)
     posterior = AmortizedPosterior(build_model, (3, 6), size=SMALL)
     batch = next(iter(Stream(posterior, QUICK, 5)))
-    loss = loss_of(posterior.network, batch)
+    loss = posterior.loss(posterior.network, batch)
     assert abs(loss.item()) < 1e-5
     loss.backward()
     gradient = posterior.network.out[1].weight.grad

@@ -12,6 +12,8 @@ FOLDER = Path(__file__).parents[2] / "examples"
 # Their main takes no number of draws: the demo, those that time the algorithms, and training.
 WITHOUT_DRAWS = {
     "amortized_gaussian",
+    "amortized_means",
+    "amortized_theta",
     "galaxies",
     "neal2000",
     "stochastic_branches",
