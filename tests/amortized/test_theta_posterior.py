@@ -34,7 +34,7 @@ def test_learns_any_kernel(name):
     """A few steps reduce the loss, and draws are values of the model."""
     torch.manual_seed(1)
     learner = ThetaPosterior(KERNELS[name], (3, 6), size=SMALL)
-    before, after = losses(learner, QUICK, 120)
+    before, after = losses(learner, QUICK, 250)
     gain = before - after
     assert gain.mean() > STANDARD_ERRORS * gain.std() / np.sqrt(len(gain))
     assert (learner.target is None) == (name in ("normal_both", "exponential"))
