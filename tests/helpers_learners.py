@@ -59,12 +59,12 @@ KERNELS = {
 
 
 def losses(learner, schedule, n_steps, *, seed=0, rate=5e-3):
-    """Losses of the same 20 batches before and after a few steps of training."""
+    """Losses of the same 100 batches before and after a few steps of training."""
     import torch
 
     rng = np.random.default_rng(seed)
     learner.simulator.seed(seed)
-    held_out = [learner.batch(schedule, rng) for _ in range(20)]
+    held_out = [learner.batch(schedule, rng) for _ in range(100)]
     optimizer = torch.optim.Adam(learner.network.parameters(), lr=rate)
 
     def of_each():

@@ -255,6 +255,17 @@ class Learner(ABC):
         """See `fingerprint`."""
         return fingerprint(self.mixture)
 
+    def description(self) -> dict[str, Any]:
+        """What is saved beside the weights; equal where these fit."""
+        return {
+            "format": 2,
+            "learner": type(self).__name__,
+            "fingerprint": self.fingerprint,
+            "n": list(self.n),
+            "size": asdict(self.size),
+            "options": self.options(),
+        }
+
     def save(self, path: str | Path) -> None:
         """Save network and description into a folder.
 
@@ -265,15 +276,8 @@ class Learner(ABC):
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         save_file(self.network.state_dict(), path / _WEIGHTS)
-        description = {
-            "format": 2,
-            "learner": type(self).__name__,
-            "fingerprint": self.fingerprint,
-            "n": list(self.n),
-            "size": asdict(self.size),
-            "options": self.options(),
-        }
-        (path / _DESCRIPTION).write_text(json.dumps(description, indent=2), encoding="utf-8")
+        text = json.dumps(self.description(), indent=2)
+        (path / _DESCRIPTION).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(

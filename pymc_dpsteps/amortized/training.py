@@ -239,7 +239,7 @@ class _Run:
             "network": self.network,
             "average": self.average,
             "optimizer": self.optimizer,
-            "fingerprint": self.learner.fingerprint,
+            "description": self.learner.description(),
             "since_best": self.since_best,
             **numbers,
         }
@@ -252,12 +252,12 @@ class _Run:
             beside.replace(self.checkpoint)
 
     def _resume(self, path: Path) -> None:
+        if self.fabric.load(path)["description"] != self.learner.description():
+            raise ValueError(
+                f"{path} is of another model than the learner's, or of another network. Give "
+                "another file, or the learner that training began with."
+            )
         state = self._state()
         self.fabric.load(path, state)
-        if state["fingerprint"] != self.learner.fingerprint:
-            raise ValueError(
-                f"{path} is of another model than the learner's. Give "
-                "another file, or the model that training began with."
-            )
         for name in ("spent", "step", "best", "since_best"):
             setattr(self, name, state[name])

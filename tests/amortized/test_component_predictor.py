@@ -55,6 +55,21 @@ def test_hungarian_is_the_best_matching():
         assert found[b].item() == pytest.approx(min(costs), rel=1e-5)
 
 
+def test_chamfer_by_its_definition():
+    logits, rows, wanted, there = arguments(1)
+    found = chamfer_loss(logits, rows, wanted, there)
+    p = logits.sigmoid().numpy()
+    for b in range(3):
+        components = wanted[b][there[b]].numpy()
+        d = 0.5 * ((rows[b].numpy()[:, None] - components) ** 2).sum(-1)
+        taken = set(d.argmin(0))
+        expected = d.min(0).sum() + p[b] @ d.min(1)
+        expected -= sum(np.log(p[b, j] if j in taken else 1.0 - p[b, j]) for j in range(4))
+        assert found[b].item() == pytest.approx(expected, rel=1e-5)
+    # In the first data set components share a slot.
+    assert len(set(torch.cdist(rows[0], wanted[0]).argmin(0).tolist())) < 3
+
+
 def test_chamfer_lets_components_share_a_slot():
     """Two equal components: one slot costs chamfer nothing more, the matching needs a second."""
     logits = torch.tensor([[6.0, -6.0]])

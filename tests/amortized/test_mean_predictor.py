@@ -60,6 +60,11 @@ def test_a_few_steps_reduce_the_loss(build):
     predictor = MeanPredictor(build, (3, 6), size=SMALL)
     before, after = losses(predictor, Schedule(batch=32), 150)
     assert before.mean() == pytest.approx(1.0, abs=0.2) and after.mean() < 0.7
+    drawn = predictor.simulator.draw(100)
+    name = "mu" if "mu" in drawn.atoms else "p"
+    found = np.array([predictor.predict(y)[name] for y in drawn.observed["y"]])
+    error = ((found - drawn.theta()[name]) ** 2).mean((0, 1))
+    assert (error < 0.7 * drawn.theta()[name].var((0, 1))).all()
 
 
 def test_order_of_items_does_not_matter():

@@ -5,14 +5,10 @@ import pymc as pm
 import pytest
 
 import pymc_dpsteps as dps
+from pymc_dpsteps.amortized.parameters import Parameters
+from pymc_dpsteps.amortized.simulate import Simulator, item_rows
 from pymc_dpsteps.mixture import MixtureError, read_mixture
-from tests.helpers_amortized import importorskip
 from tests.helpers_learners import KERNELS, exponential, normal_both
-
-importorskip()
-
-from pymc_dpsteps.amortized.parameters import Parameters  # noqa: E402
-from pymc_dpsteps.amortized.simulate import Simulator, item_rows  # noqa: E402
 
 
 def simulated(build_model, n=5, draws=200):

@@ -63,6 +63,8 @@ def test_atoms_are_those_of_the_data(simulator):
     simulator.seed(5)
     drawn = simulator.draw(500)
     at = np.take_along_axis(drawn.atoms["mu"], drawn.labels[:, :, None], axis=1)
+    np.testing.assert_array_equal(drawn.theta()["mu"], at)
+    np.testing.assert_array_equal(drawn.first(2).theta()["mu"], at[:, :2])
     residuals = (drawn.observed["y"] - at).ravel()
     error = NOISE**2 * np.sqrt(2.0 / len(residuals))
     assert abs((residuals**2).mean() - NOISE**2) < STANDARD_ERRORS * error

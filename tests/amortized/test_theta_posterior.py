@@ -34,7 +34,7 @@ def test_learns_any_kernel(name):
     """A few steps reduce the loss, and draws are values of the model."""
     torch.manual_seed(1)
     learner = ThetaPosterior(KERNELS[name], (3, 6), size=SMALL)
-    before, after = losses(learner, QUICK, 120)
+    before, after = losses(learner, QUICK, 250)
     gain = before - after
     assert gain.mean() > STANDARD_ERRORS * gain.std() / np.sqrt(len(gain))
     assert (learner.target is None) == (name in ("normal_both", "exponential"))
@@ -76,6 +76,9 @@ def test_fit_save_and_load(posterior, tmp_path):
     assert any(
         not torch.equal(x, before[name]) for name, x in posterior.network.state_dict().items()
     )
+    other = ThetaPosterior(normal_both, (3, 6), size=SMALL, prediction="edm")
+    with pytest.raises(ValueError, match="of another network"):
+        fit(other, budget=0.6, checkpoint=path, **options)
     posterior.save(tmp_path / "network")
     loaded = ThetaPosterior.load(tmp_path / "network", normal_both)
     assert loaded.prediction == "v"
