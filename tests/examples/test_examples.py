@@ -10,7 +10,13 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples"
 # Their main takes no number of draws: the demo, those that time the algorithms, and training.
-WITHOUT_DRAWS = {"amortized_gaussian", "galaxies", "neal2000", "time_per_independent_draw"}
+WITHOUT_DRAWS = {
+    "amortized_gaussian",
+    "amortized_vs_mcmc",
+    "galaxies",
+    "neal2000",
+    "time_per_independent_draw",
+}
 # Those that compile for longer than about twenty seconds where nothing is cached.
 SLOW = {
     "compositions",
