@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 
 import matplotlib
@@ -48,6 +48,8 @@ from pymc.step_methods.compound import CompoundStep
 import pymc_dpsteps as dps
 from pymc_dpsteps.amortized.check_draws import Draws
 from pymc_dpsteps.amortized.check_reference import coclustering, probability_of_n_clusters
+from pymc_dpsteps.mixture import read_mixture
+from pymc_dpsteps.modes.greedy import Greedy
 
 OUTPUT = Path(__file__).parent / "output"
 LEVELS = {"P(k)": 0.05, "co-clustering": 0.02}
@@ -56,44 +58,32 @@ FEWEST_WEIGHTED = 32  # draws; of fewer weights there is no tail to smooth
 BRANCHES = 50  # of the search for the most probable partition
 SLOTS = 20  # clusters at most
 RAW, WEIGHTED, REMASKED = "network, raw", "network, weighted", "network, re-masking + Neal 3"
+type Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What is compared, and with how many draws.
+    """What is compared, and with how many draws."""
 
-    Attributes
-    ----------
-    ranges : tuple of tuple of int
-        Sizes of data sets, one network for each tuple of them.
-    dimensions : tuple of int
-    minutes : float
-        Training of a network.
-    data_sets, chains : int
-        Of a cell of the table; and chains of a data set.
-    draws, reference : int
-        Of a chain, and of the chain that is the truth.
-    network_draws, network_seconds : int, float
-        Most draws of a network at a time, and about how long they may take.
-    remasked, remasked_up_to : int
-        Draws of the chain with re-masking, and its largest n.
-    """
-
-    ranges: tuple[tuple[int, ...], ...] = ((16, 64), (200, 500))
+    ranges: tuple[tuple[int, ...], ...] = ((16, 64), (200, 500))  # sizes, a network for each range
     dimensions: tuple[int, ...] = (1, 2, 8)
-    minutes: float = 2.0
-    data_sets: int = 5
-    chains: int = 2
-    draws: int = 2_048
-    reference: int = 4_096
-    network_draws: int = 1_024
-    network_seconds: float = 5.0
-    remasked: int = 64
-    remasked_up_to: int = 64
+    minutes: float = 2.0  # training of a network
+    data_sets: int = 5  # of each size
+    chains: int = 2  # for a data set
+    draws: int = 2_048  # of a chain
+    reference: int = 4_096  # draws of the chain that is the truth
+    network_draws: int = 1_024  # at most, at a time
+    network_seconds: float = 5.0  # that they may take, about
+    remasked: int = 64  # draws of the chain with re-masking
+    remasked_up_to: int = 64  # its largest n
+    climbs: int = 20  # to modes of the density of partitions
 
 
 FULL = Effort()
-QUICK = Effort(((8, 12),), (1,), 0.02, 2, 1, 64, 256, 64, 1.0, 8, 8)
+QUICK = Effort(
+    ranges=((8, 12),), dimensions=(1,), minutes=0.02, data_sets=2, chains=1, draws=64,
+    reference=256, network_draws=64, remasked=8, remasked_up_to=8, climbs=2,
+)  # fmt: skip
 
 
 def build_model(n: int, dimension: int) -> pm.Model:
@@ -116,6 +106,11 @@ def split_merge() -> list[Any]:
     return [dps.SplitMerge(atoms=None), *neal3()]
 
 
+def remask(posterior: Any) -> list[Any]:
+    """The same, and before them a neighbourhood drawn by the network."""
+    return [dps.amortized.RemaskingStep(posterior), *neal3()]
+
+
 MCMC: dict[str, Callable[[], list[Any]]] = {"Neal 3": neal3, "split–merge + Neal 3": split_merge}
 
 
@@ -124,7 +119,7 @@ class Chain:
     """Allocations in the order in which they were drawn, and the seconds up to each."""
 
     labels: NDArray[np.int64]
-    seconds: NDArray[np.float64]
+    seconds: Array
 
     def kept(self, m: int) -> Draws:
         """The first m draws, without a fifth of them."""
@@ -132,7 +127,7 @@ class Chain:
 
 
 def run_chains(
-    y: NDArray[np.float64], steps: Callable[[], list[Any]], n_chains: int, draws: int, seed: int
+    y: Array, steps: Callable[[], list[Any]], n_chains: int, draws: int, seed: int
 ) -> tuple[list[Chain], float]:
     """Chains for one data set, and the seconds that it took to make their steps ready."""
     start = process_time()
@@ -155,14 +150,25 @@ def run_chains(
     return found, ready
 
 
-def doubling_draws(
-    posterior: Any, y: NDArray[np.float64], effort: Effort, seed: int
-) -> list[tuple[Any, float]]:
+def run_climbs(y: Array, restarts: int, seed: int) -> Chain:
+    """Partitions that no move of one item improves, as `dps.find_map` finds them, as a chain."""
+    with build_model(*y.shape) as model:
+        greedy = Greedy(read_mixture(dps.amortized.with_data(model, {"y": y})))
+    rng = np.random.default_rng(seed)
+    greedy.find_mode(rng)  # what is compiled or loaded at the first call
+    labels, seconds, start = [], [], process_time()
+    for _ in range(restarts):
+        labels.append(greedy.find_mode(rng).labels)
+        seconds.append(process_time() - start)
+    return Chain(np.array(labels), np.array(seconds))
+
+
+def doubling_draws(posterior: Any, y: Array, effort: Effort, seed: int) -> list[tuple[Any, float]]:
     """8, 16, ... draws of the network, and the seconds of each."""
     posterior.draw(y, 8, random_seed=seed)  # what is compiled or loaded at the first call
     rng = np.random.default_rng(seed)
     found: list[tuple[Any, float]] = []
-    for m in _doubling(8, effort.network_draws):
+    for m in (8 * 2**j for j in range((effort.network_draws // 8).bit_length())):
         start = process_time()
         drawn = posterior.draw(y, m, random_seed=rng)
         found.append((drawn, process_time() - start))
@@ -171,17 +177,13 @@ def doubling_draws(
     return found
 
 
-def _doubling(first: int, last: int) -> list[int]:
-    return [first * 2**j for j in range(int(np.log2(last / first)) + 1)]
-
-
-def summarise(draws: Draws) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def summarise(draws: Draws) -> tuple[Array, Array]:
     """P(k), and co-clustering probabilities of the pairs."""
     together = coclustering(draws)
     return probability_of_n_clusters(draws, SLOTS), together[np.triu_indices(len(together), 1)]
 
 
-def errors(draws: Draws, truth: tuple[NDArray, NDArray]) -> NDArray[np.float64]:
+def errors(draws: Draws, truth: tuple[Array, Array]) -> Array:
     """Errors of draws, in the order of `LEVELS`."""
     p, together = summarise(draws)
     rms = np.sqrt(np.mean((together - truth[1]) ** 2))
@@ -193,20 +195,21 @@ class Curves:
 
     def __init__(self, exact: bool) -> None:
         self.exact = exact
-        self.errors: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
+        self.errors: dict[int, list[Array]] = defaultdict(list)
         self.seconds: dict[int, list[float]] = defaultdict(list)
         self.cost: list[float] = []  # draws that an independent one is worth
 
-    def add_chain(self, chain: Chain, truth: tuple[NDArray, NDArray]) -> None:
-        """Add a chain: what it knows after 1, 2, 4, ... draws."""
-        for m in _doubling(1, len(chain.labels)):
-            self.errors[m].append(errors(chain.kept(m), truth))
-            self.seconds[m].append(chain.seconds[m - 1])
-        k = chain.kept(len(chain.labels)).functionals()["n_clusters"]
-        # Thinned to every fifth sweep, a draw is worth one at most; nan where k never changes.
-        self.cost.append(np.fmax(1.0, dps.diagnostics.integrated_autocorr_time(k)))
+    def add_chains(self, chains: list[Chain], truth: tuple[Array, Array]) -> None:
+        """Add chains: what each knows after 1, 2, 4, ... draws."""
+        for chain in chains:
+            for m in (2**j for j in range(len(chain.labels).bit_length())):
+                self.errors[m].append(errors(chain.kept(m), truth))
+                self.seconds[m].append(chain.seconds[m - 1])
+            k = chain.kept(len(chain.labels)).functionals()["n_clusters"]
+            # Thinned to every fifth sweep, a draw is worth one at most; nan where k never changes.
+            self.cost.append(np.fmax(1.0, dps.diagnostics.integrated_autocorr_time(k)))
 
-    def add_draws(self, parts: list[tuple[Any, float]], truth: tuple[NDArray, NDArray]) -> None:
+    def add_draws(self, parts: list[tuple[Any, float]], truth: tuple[Array, Array]) -> None:
         """Add draws of a network: what so many know, in up to eight ways."""
         drawn = type(parts[0][0]).joined([part for part, _ in parts])
         n_drawn = len(drawn.labels)
@@ -239,9 +242,7 @@ class Curves:
         return found
 
 
-def passing(
-    seconds: NDArray[np.float64], error: NDArray[np.float64], level: float, floor: float
-) -> tuple[float, bool]:
+def passing(seconds: Array, error: Array, level: float, floor: float) -> tuple[float, bool]:
     """Time at which an error passes a level for good, and whether that is extrapolated."""
     above = np.flatnonzero(error > level)
     if len(above) == 0:
@@ -255,10 +256,8 @@ def passing(
     return float(seconds[-1] * (error[-1] ** 2 - floor**2) / (level**2 - floor**2)), True
 
 
-def search(
-    posterior: Any, y: NDArray[np.float64], chains: dict[str, list[Chain]]
-) -> dict[str, float]:
-    """The best partition by the network's search, and when chains meet one that is as good."""
+def search(posterior: Any, y: Array, chains: dict[str, list[Chain]]) -> dict[str, float]:
+    """The best partition by the network's search, and when others meet one that is as good."""
     start = process_time()
     best = posterior.branch(y, BRANCHES, mode="best", random_seed=0).log_p[0]
     found = {"s search": process_time() - start}
@@ -273,33 +272,29 @@ def search(
 
 
 def compare(
-    posterior: Any, data: Sequence[NDArray[np.float64]], effort: Effort
+    posterior: Any, data: Sequence[Array], effort: Effort
 ) -> tuple[pd.DataFrame, pd.Series]:
     """One cell: a row for every method, and medians of the search for the best partition."""
-    remasked = len(data[0]) <= effort.remasked_up_to
-    names = [RAW, WEIGHTED, *MCMC, *([REMASKED] if remasked else [])]
-    curves = {name: Curves(exact=name != RAW) for name in names}
+    remasked = [REMASKED] if len(data[0]) <= effort.remasked_up_to else []
+    curves = {name: Curves(exact=name != RAW) for name in (RAW, WEIGHTED, *MCMC, *remasked)}
     searches, reference_errors, ready = [], [], []
     for seed, y in enumerate(data):
         (long,), _ = run_chains(y, split_merge, 1, effort.reference, 1_000 + seed)
         kept = long.kept(effort.reference)
-        truth = summarise(kept)
+        truth, second = summarise(kept), summarise(kept.half(second=True))
         # Halves are twice as far from each other as the whole is from the truth.
-        halves = kept.half(second=False), kept.half(second=True)
-        reference_errors.append(0.5 * errors(halves[0], summarise(halves[1])))
+        reference_errors.append(0.5 * errors(kept.half(second=False), second))
         chains: dict[str, list[Chain]] = {}
         for name, steps in MCMC.items():
             chains[name], spent = run_chains(y, steps, effort.chains, effort.draws, seed)
             ready.append(spent)
-        searches.append(search(posterior, y, chains))
-        if remasked:
-            chains[REMASKED], _ = run_chains(
-                y, lambda: [dps.amortized.RemaskingStep(posterior), *neal3()], 1, effort.remasked,
-                seed,
-            )  # fmt: skip
+        climbs = [run_climbs(y, effort.climbs, seed)]
+        searches.append(search(posterior, y, chains | {"greedy climbs": climbs}))
+        for name in remasked:
+            both = partial(remask, posterior)
+            chains[name], _ = run_chains(y, both, 1, effort.remasked, seed)
         for name, of_step in chains.items():
-            for chain in of_step:
-                curves[name].add_chain(chain, truth)
+            curves[name].add_chains(of_step, truth)
         parts = doubling_draws(posterior, y, effort, seed)
         for name in (RAW, WEIGHTED):
             curves[name].add_draws(parts, truth)
@@ -339,9 +334,8 @@ def draw_figure(table: pd.DataFrame, path: Path) -> None:
             ax.set(xscale="log", yscale="log", title=f"{name} to {level}, D = {dimension}")
             ax.set_xticks(table.index.unique("n"), table.index.unique("n"))
             ax.minorticks_off()
-        row[0].set_ylabel("seconds")
-    for ax in axes[-1]:
-        ax.set_xlabel("observations")
+    figure.supxlabel("observations")
+    figure.supylabel("seconds")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     figure.savefig(path, dpi=100)
     plt.close(figure)
@@ -354,7 +348,8 @@ def main(effort: Effort) -> tuple[pd.DataFrame, pd.DataFrame]:
     logging.getLogger("pymc").setLevel(logging.WARNING)
     torch.set_num_threads(1)
     OUTPUT.mkdir(exist_ok=True)
-    begin = perf_counter()
+    # Large data sets take long to simulate: fewer of them, and more places of each.
+    large = dps.amortized.Schedule(batch=16, places=24, warmup=30)
     tables, searches = {}, {}
     for dimension in effort.dimensions:
         for sizes in effort.ranges:
@@ -363,10 +358,7 @@ def main(effort: Effort) -> tuple[pd.DataFrame, pd.DataFrame]:
                 partial(build_model, dimension=dimension),
                 n=(min(sizes), max(sizes)),
                 budget=60.0 * effort.minutes,
-                # Large data sets take long to simulate: fewer of them, and more places of each.
-                schedule=dps.amortized.Schedule(batch=16, places=24, warmup=30)
-                if max(sizes) > 100
-                else None,
+                schedule=large if max(sizes) > 100 else None,
                 accelerator="cpu",
                 random_seed=1,
                 progressbar=False,
@@ -381,7 +373,7 @@ def main(effort: Effort) -> tuple[pd.DataFrame, pd.DataFrame]:
                 found = pd.DataFrame(searches).T.rename_axis(["D", "n"])
                 table.to_csv(OUTPUT / "amortized_vs_mcmc.csv")
                 found.to_csv(OUTPUT / "amortized_vs_mcmc_search.csv")
-                print(f"\nD = {dimension}, n = {n}; {perf_counter() - begin:.0f} s so far")
+                print(f"\nD = {dimension}, n = {n}")
                 print(rows.T.to_string(float_format="{:.3g}".format))
                 print(searches[dimension, n].to_string(float_format="{:.3g}".format), flush=True)
     draw_figure(table, OUTPUT / "amortized_vs_mcmc.png")
