@@ -14,6 +14,7 @@ WITHOUT_DRAWS = {
     "amortized_gaussian",
     "amortized_means",
     "amortized_theta",
+    "amortized_vs_mcmc",
     "galaxies",
     "neal2000",
     "stochastic_branches",
