@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pymc_dpsteps.amortized.check import check_sampler, plot_check
+    from pymc_dpsteps.amortized.check_posterior import check_posterior
     from pymc_dpsteps.amortized.component_predictor import ComponentPredictor, Components
     from pymc_dpsteps.amortized.correct import importance
     from pymc_dpsteps.amortized.learner import Size
@@ -27,8 +29,11 @@ __all__ = [
     "Size",
     "Snapped",
     "ThetaPosterior",
+    "check_posterior",
+    "check_sampler",
     "fit",
     "importance",
+    "plot_check",
     "train",
     "with_data",
 ]
@@ -44,8 +49,11 @@ _MODULES = {
     "Size": "learner",
     "Snapped": "theta",
     "ThetaPosterior": "theta_posterior",
+    "check_posterior": "check_posterior",
+    "check_sampler": "check",
     "fit": "training",
     "importance": "correct",
+    "plot_check": "check",
     "train": "training",
     "with_data": "posterior",
 }

@@ -17,6 +17,7 @@ and starts from adding nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ class AllocationNetwork(nn.Module):
         Length of an item and of what is known of the data set.
     width, heads, layers, head_layers : int
         Size of the encoder, and how often options look at the masked items and each other.
-    induced : int, default 0
+    induced, hidden, branches : int
         See `SetEncoder`.
     """
 
@@ -69,21 +70,32 @@ class AllocationNetwork(nn.Module):
         layers: int = 3,
         head_layers: int = 1,
         induced: int = 0,
+        hidden: int | None = None,
+        branches: int = 0,
     ) -> None:
         super().__init__()
         self.encoder = SetEncoder(
-            inputs, context, width=width, heads=heads, layers=layers, induced=induced
+            inputs,
+            context,
+            width=width,
+            heads=heads,
+            layers=layers,
+            induced=induced,
+            hidden=hidden,
+            branches=branches,
         )
+        block = partial(Block, width, heads, hidden=hidden, branches=branches)
         self.member = nn.Linear(width, width)
         self.new = nn.Parameter(torch.zeros(width))
         self.item = nn.Linear(width, width)
         self.option = perceptron(width + _FEATURES, width, width)
-        self.to_masked = nn.ModuleList(Block(width, heads) for _ in range(head_layers))
+        self.to_masked = nn.ModuleList(block() for _ in range(head_layers))
         self.biases = nn.ModuleList(PairBias(heads, 2) for _ in range(head_layers))
-        self.to_options = nn.ModuleList(Block(width, heads) for _ in range(head_layers))
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
-        nn.init.zeros_(self.out[1].weight)
-        nn.init.zeros_(self.out[1].bias)
+        self.to_options = nn.ModuleList(block() for _ in range(head_layers))
+        last = nn.Linear(width, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.out = nn.Sequential(nn.LayerNorm(width), last)
 
     def encode(self, items: Tensor, context: Tensor, log_odds: Tensor) -> Encoded:
         """Encode data sets: items (batch, n, inputs), context and log odds of pairs."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from pymc_dpsteps.amortized.check_calibration import Sample, Simulate, calibration
 from pymc_dpsteps.amortized.check_draws import DataSet, Draws, functionals
@@ -35,7 +34,7 @@ __all__ = [
 
 _DISTANCES = ("total_variation", "coclustering_max", "coclustering_rms", "c2st")
 
-type Reference = Callable[[NDArray, np.random.Generator], Draws]
+type Reference = Callable[[Any, np.random.Generator], Draws]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -38,7 +39,7 @@ _BAND_SIMULATIONS = 1000
 _SAME = 1e-9
 
 type Simulate = Callable[[np.random.Generator], DataSet]
-type Sample = Callable[[NDArray, int, np.random.Generator], Draws]
+type Sample = Callable[[Any, int, np.random.Generator], Draws]
 
 
 def calibration(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,8 +23,8 @@ class DataSet:
 
     Parameters
     ----------
-    y : numpy.ndarray, shape (n, ...)
-        Observations.
+    y : object
+        Observations, as the sampler takes them.
     labels : numpy.ndarray of int, shape (n,)
         Allocation.
     first : array_like of float, shape () or (d,), optional
@@ -32,7 +33,7 @@ class DataSet:
         log p(y, c) of this partition c, computed as that of the draws.
     """
 
-    y: NDArray
+    y: Any
     labels: NDArray[np.int64]
     first: ArrayLike | None = None
     log_joint: float | None = None

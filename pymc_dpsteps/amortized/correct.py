@@ -73,10 +73,10 @@ def importance(drawn: Draws) -> Importance:
     return Importance(weights / weights.sum(), ess, float(khat), float(limit))
 
 
-def resample(drawn: Draws, rng: np.random.Generator) -> Draws:
-    """As many draws, chosen by their importance weights (systematic resampling).
+def resample(drawn: Draws, rng: np.random.Generator, draws: int | None = None) -> Draws:
+    """So many draws, or as many as there are, chosen by their importance weights.
 
-    Warns where the weights cannot be trusted.
+    Systematic resampling. Warns where the weights cannot be trusted.
     """
     found = importance(drawn)
     if not found.reliable:
@@ -86,4 +86,5 @@ def resample(drawn: Draws, rng: np.random.Generator) -> Draws:
             "dps.amortized.RemaskingStep.",
             len(drawn.labels), found.khat, found.khat_limit, found.ess,
         )  # fmt: skip
-    return drawn.take(rng.permutation(systematic(found.weights, len(drawn.labels), rng)))
+    n = len(drawn.labels) if draws is None else draws
+    return drawn.take(rng.permutation(systematic(found.weights, n, rng)))

@@ -50,12 +50,18 @@ class Size:
     head_layers : int
         How often options (`AllocationNetwork`) or slots (`ComponentNetwork`) look at the items and
         at each other.
+    hidden : int, optional
+        Hidden units of every perceptron of a block; twice the width without.
+    branches : int, default 0
+        Perceptrons side by side in every block, see `BranchLayer`; 0 for one, without a router.
     """
 
     width: int = 64
     heads: int = 4
     layers: int = 2
     head_layers: int = 1
+    hidden: int | None = None
+    branches: int = 0
 
     def encoder(self) -> dict[str, Any]:
         """Options of `SetEncoder`."""

@@ -6,9 +6,13 @@ framework for attention-based permutation-invariant neural networks, section 3.1
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from pymc_dpsteps.amortized.branch_layer import BranchLayer
 
 __all__ = [
     "Attention",
@@ -63,13 +67,31 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron on every row, each added to its input."""
+    """Attention, then a perceptron on every row, each added to its input.
 
-    def __init__(self, width: int, heads: int) -> None:
+    Parameters
+    ----------
+    width, heads : int
+    hidden : int, optional
+        Hidden units of a perceptron; twice the width without.
+    branches : int, default 0
+        Perceptrons side by side, see `BranchLayer`; 0 for one, without a router.
+    """
+
+    def __init__(
+        self, width: int, heads: int, *, hidden: int | None = None, branches: int = 0
+    ) -> None:
         super().__init__()
+        n_hidden = 2 * width if hidden is None else hidden
+        if n_hidden < 1:
+            raise ValueError(f"hidden = {hidden}; expected a number of units, or None.")
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.attention = Attention(width, heads)
-        self.perceptron = perceptron(width, 2 * width, width)
+        self.perceptron: nn.Module = (
+            BranchLayer(width, branches, lambda: perceptron(width, n_hidden, width))
+            if branches
+            else perceptron(width, n_hidden, width)
+        )
 
     def forward(self, x: Tensor, y: Tensor, bias: Tensor | None = None) -> Tensor:
         """Rows of x after they have seen those of y; see `Attention`."""
@@ -93,10 +115,11 @@ class PairBias(nn.Module):
 
     def forward(self, *pairs: Tensor) -> Tensor:
         """From matrices (…, q, m), one a kind, to a bias (…, heads, q, m)."""
-        return sum(
+        biases = [
             slope.view(-1, 1, 1) * x.unsqueeze(-3)
             for slope, x in zip(self.slopes.unbind(1), pairs, strict=True)
-        )
+        ]
+        return sum(biases[1:], start=biases[0])
 
 
 class SetEncoder(nn.Module):
@@ -109,20 +132,32 @@ class SetEncoder(nn.Module):
     width, heads, layers : int
     induced : int, default 0
         Number of induced points; 0 for attention between all pairs.
+    hidden, branches : int
+        See `Block`.
     """
 
     def __init__(
-        self, inputs: int, context: int, *, width: int, heads: int, layers: int, induced: int = 0
+        self,
+        inputs: int,
+        context: int,
+        *,
+        width: int,
+        heads: int,
+        layers: int,
+        induced: int = 0,
+        hidden: int | None = None,
+        branches: int = 0,
     ) -> None:
         super().__init__()
         self.item = perceptron(inputs, width, width)
         self.context = perceptron(context, width, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        block = partial(Block, width, heads, hidden=hidden, branches=branches)
+        self.blocks = nn.ModuleList(block() for _ in range(layers))
         self.biases = nn.ModuleList(PairBias(heads, 1) for _ in range(0 if induced else layers))
         self.points = nn.ParameterList(
             nn.Parameter(torch.randn(induced, width)) for _ in range(layers if induced else 0)
         )
-        self.to_points = nn.ModuleList(Block(width, heads) for _ in self.points)
+        self.to_points = nn.ModuleList(block() for _ in self.points)
         self.norm = nn.LayerNorm(width)
 
     def forward(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal
@@ -22,6 +23,7 @@ from pymc_dpsteps.amortized.allocation_training import (
     allocation_loss,
 )
 from pymc_dpsteps.amortized.branches import find_best, run_branches
+from pymc_dpsteps.amortized.check_outlier import OutOfDistribution, out_of_distribution
 from pymc_dpsteps.amortized.correct import resample
 from pymc_dpsteps.amortized.learner import Learner
 from pymc_dpsteps.amortized.paths import Draws, Paths, draw_allocations
@@ -33,8 +35,8 @@ from pymc_dpsteps.steps.arguments import check_option
 
 __all__ = ["AmortizedPosterior", "with_data"]
 
-_WEIGHTS, _DESCRIPTION = "network.safetensors", "posterior.json"
-_SCALED_BY = 1_000  # data sets from the prior
+_log = logging.getLogger("pymc_dpsteps")
+_COMPARED = 199  # data sets from the prior
 
 
 class AmortizedPosterior(Learner):
@@ -170,7 +172,7 @@ class AmortizedPosterior(Learner):
         correct : bool, default True
             Resample the partitions by their Pareto-smoothed importance weights, see
             `importance`. A warning says where these cannot be trusted. Without, the draws are
-            the network's own.
+            the network's own. Data that are unlike simulated ones give a warning in any case.
 
         Returns
         -------
@@ -179,6 +181,13 @@ class AmortizedPosterior(Learner):
             partition drawn exactly. ``sample_stats`` has log q and log p of the partitions.
         """
         rng = np.random.default_rng(random_seed)
+        found = self.out_of_distribution(data, random_seed=rng)
+        if found.flagged:
+            _log.warning(
+                "The data are unlike those that the model simulates (p = %.3f): the network has "
+                "seen few such, if any. Look at the prior, or use dps.sample().",
+                found.p_value,
+            )
         drawn = self.draw(data, draws, random_seed=rng)
         if correct:
             drawn = resample(drawn, rng)
@@ -186,6 +195,26 @@ class AmortizedPosterior(Learner):
         data = data if isinstance(data, Mapping) else {names[0]: data}
         model = with_data(self.build_model(len(drawn.labels[0])), data)
         return replay(model, drawn, random_seed=rng)
+
+    def out_of_distribution(
+        self, data: ArrayLike | Mapping[str, ArrayLike], *, random_seed: Any = None
+    ) -> OutOfDistribution:
+        """Whether a data set is unlike those that the network was trained on.
+
+        Parameters
+        ----------
+        data, random_seed
+            See `draw`.
+
+        Returns
+        -------
+        OutOfDistribution
+            Against 199 data sets of the same size from the prior predictive.
+        """
+        items = self.items_of(data)[:, self._seen]
+        self.simulator.seed(int(np.random.default_rng(random_seed).integers(2**31)))
+        simulated = self.simulator.draw(_COMPARED).items[:, : len(items), self._seen]
+        return out_of_distribution(items, list(simulated))
 
 
 def with_data(model: pm.Model, data: Mapping[str, ArrayLike]) -> pm.Model:

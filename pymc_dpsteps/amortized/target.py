@@ -175,15 +175,47 @@ class Target:
         """
         options = options_along(labels)
         fits = (options == 0).sum(1) <= self.n_components
-        options, walks = options[fits], self.walks(int(fits.sum()))
+        result = np.full(len(labels), -np.inf)
+        result[fits] = self._walked(items, options[fits]).log_prob
+        return result
+
+    def log_predictive(
+        self,
+        items: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        new: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Log density of one more item each, given partitions of the items.
+
+        Parameters
+        ----------
+        items : numpy.ndarray of float64, shape (n, P)
+            Fewer than N + 1.
+        labels : numpy.ndarray of int64, shape (draws, n)
+            Of at most K clusters.
+        new : numpy.ndarray of float64, shape (m, P)
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (draws, m)
+        """
+        walks = self._walked(items, options_along(labels))
+        log_weights = np.empty((len(labels), self.n_components + 1))
+        result = np.empty((len(labels), len(new)))
+        for j in range(len(new)):
+            weigh_options(np.full(len(labels), j), new, walks, self.code, log_weights)
+            result[:, j] = logsumexp(log_weights, axis=1)
+        return result
+
+    def _walked(self, items: NDArray[np.float64], options: NDArray[np.int64]) -> Walk:
+        """Partitions of the items in their order."""
+        walks = self.walks(len(options))
         log_weights = np.empty((len(options), self.n_components + 1))
-        for t in range(labels.shape[1]):
+        for t in range(len(items)):
             chosen, option = np.full(len(options), t), np.ascontiguousarray(options[:, t])
             weigh_options(chosen, items, walks, self.code, log_weights)
             assign_items(chosen, option, log_weights, items, walks, self.code)
-        result = np.full(len(labels), -np.inf)
-        result[fits] = walks.log_prob
-        return result
+        return walks
 
 
 def refuse_incomplete(mixture: Mixture) -> None:

@@ -40,7 +40,7 @@ class ThetaNetwork(nn.Module):
     prediction : {"edm", "v", "noise"}, default "edm"
         What the network predicts: the preconditioned target F of Karras et al., the velocity of
         Salimans and Ho (2022), or the noise of Ho et al. (2020).
-    width, heads, layers, induced : int
+    width, heads, layers, induced, hidden, branches : int
         See `SetEncoder`.
     """
 
@@ -55,6 +55,8 @@ class ThetaNetwork(nn.Module):
         heads: int = 4,
         layers: int = 3,
         induced: int = 0,
+        hidden: int | None = None,
+        branches: int = 0,
     ) -> None:
         super().__init__()
         check_option("prediction", prediction, ("edm", "v", "noise"))
@@ -66,6 +68,8 @@ class ThetaNetwork(nn.Module):
             heads=heads,
             layers=layers,
             induced=induced,
+            hidden=hidden,
+            branches=branches,
         )
         self.out = nn.Linear(width, parameters)
         nn.init.zeros_(self.out.weight)
@@ -179,6 +183,7 @@ def draw_theta(
     -------
     Tensor, shape (draws, n, parameters)
     """
+    network.eval()  # branches of a block have noise in training only
     sampler = sampler or Sampler()
     levels = sampler.levels()
     repeated = tuple(x.expand(draws, *x.shape[1:]) for x in inputs)

@@ -261,8 +261,10 @@ class View:
             raise NoPairError(f"a parameter is not one formula for all values ({operation})")
         model = self._mixture.model
         rng = np.random.default_rng(20_000)
-        rows = self._rows()
-        n_points = max(8, *(x.type.shape[0] for x, _ in rows))
+        # Sides that no item enters need a few points, and not a matrix for each of a million items.
+        found = set(ancestors(sides if around is None else [*sides, around]))
+        rows = [(x, leaf) for x, leaf in self._rows() if leaf in found]
+        n_points = max([8, *(x.type.shape[0] for x, _ in rows)])
         items = {leaf: self._source(x)[np.arange(n_points) % x.type.shape[0]] for x, leaf in rows}
         shared = {leaf: self._source(x) for x, leaf in self._lifter.shared.items()}
         # Of a million random matrices some are nearly singular: a few serve all items in turn.

@@ -8,6 +8,10 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+
+from tests.benchmarks.scaling import SIZES
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
@@ -85,18 +89,12 @@ COLUMNS = {
     "scaling": {
         "algorithm": "{algorithm}",
         "kernel": "{kernel}",
-        "N": "{items:,}",
-        "ns per observation": "{ns_per_item:,.0f}",
+        **{f"N = {n:,}": f"{{at_{n}:,.0f}}" for n in SIZES},
+        "exponent": "{exponent:.2f}",
+        "largest N": "{largest:,}",
         "clusters": "{clusters}",
-        "births per iteration": "{births:.1f}",
         "memory, MiB": "{memory_mib:,.0f}",
         "": "{note}",
-    },
-    "exponents": {
-        "algorithm": "{algorithm}",
-        "kernel": "{kernel}",
-        "largest N": "{largest:,}",
-        "exponent of N": "{exponent:.2f}",
     },
     "kernels": {
         "kernel": "{kernel}",
@@ -170,6 +168,9 @@ def targets(results):
             seconds = row["ns_per_item"] / 1e3
             at_most("blocked, Normal, N = 1,000,000: iteration", 0.25, seconds, "s")
             at_most("the same: memory beyond the data", 1024, row["memory_mib"], "MiB")
+    for row in by_algorithm(results.get("scaling", [])):
+        if (row["algorithm"], row["kernel"]) == ("BlockedGibbs", "Normal"):
+            at_most("the same: exponent of N from 1,000 on", 1.05, row["exponent"], "")
     for row in results.get("startup", []):
         if row["caches"] == "warm":
             name = f"second process, workers: {row['workers']}"
@@ -179,6 +180,23 @@ def targets(results):
             n_compiled = row["compiled"] + row["compiled_by_workers"]
             goal(f"{name}: functions compiled", "0", str(n_compiled), n_compiled == 0)
     return rows
+
+
+def by_algorithm(rows):
+    """One row per algorithm and kernel, with a column per N."""
+    result = {}
+    for row in rows:
+        wide = result.setdefault((row["kernel"], row["algorithm"]), {})
+        if "ns_per_item" in row:
+            wide |= row | {f"at_{row['items']}": row["ns_per_item"], "largest": row["items"]}
+        else:
+            wide |= {"note": f"N = {row['items']:,} {row['note']}"}
+    for wide in result.values():
+        log_ns = {n: np.log(wide[f"at_{n}"]) for n in SIZES if f"at_{n}" in wide and n >= 1_000}
+        if len(log_ns) > 1:
+            slope, _ = np.polyfit(np.log(list(log_ns)), list(log_ns.values()), 1)
+            wide["exponent"] = 1.0 + slope
+    return list(result.values())
 
 
 def cell(template, row):
@@ -204,6 +222,8 @@ def main():
     """Replace every table that was measured."""
     found = {p.stem: json.loads(p.read_text()) for p in (ROOT / ".benchmarks").glob("*.json")}
     rows = targets({part: result["rows"] for part, result in found.items()})
+    if "scaling" in found:
+        found["scaling"]["rows"] = by_algorithm(found["scaling"]["rows"])
     newest = max((result["machine"] for result in found.values()), key=lambda m: m["date"])
     found["targets"] = {"machine": newest, "rows": rows}
 

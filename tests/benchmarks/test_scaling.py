@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 SCRIPT = Path(__file__).with_name("scaling.py")
@@ -41,14 +40,3 @@ def test_scaling(kernel, algorithm, record):
     rows = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     for row in rows:
         record("scaling", **row)
-    measured = [r for r in rows if r["items"] >= 1_000 and "ns_per_item" in r]
-    if len(measured) > 1:
-        items = np.array([r["items"] for r in measured])
-        slope, _ = np.polyfit(np.log(items), np.log([r["ns_per_item"] for r in measured]), 1)
-        record(
-            "exponents",
-            algorithm=algorithm,
-            kernel=kernel,
-            largest=int(items[-1]),
-            exponent=float(1.0 + slope),
-        )

@@ -16,6 +16,7 @@ WITHOUT_DRAWS = {
     "amortized_theta",
     "galaxies",
     "neal2000",
+    "stochastic_branches",
     "time_per_independent_draw",
 }
 # Those that compile for longer than about twenty seconds where nothing is cached.

@@ -1,0 +1,155 @@
+"""Check a trained network: calibration on its model, and distances to long Markov chains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pymc as pm
+from numpy.typing import NDArray
+
+from pymc_dpsteps.amortized.check import CheckReport, check_sampler
+from pymc_dpsteps.amortized.check_draws import DataSet, Draws
+from pymc_dpsteps.amortized.correct import resample
+from pymc_dpsteps.amortized.posterior import AmortizedPosterior, with_data
+from pymc_dpsteps.amortized.replay import replay
+from pymc_dpsteps.steps.neal3 import Neal3
+from pymc_dpsteps.steps.split_merge import SplitMerge
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["check_posterior"]
+
+_HELD_OUT = 10  # observations, for the predictive density
+_MORE = 10  # draws for each that is resampled
+
+
+def check_posterior(
+    posterior: AmortizedPosterior,
+    *,
+    corrected: bool = False,
+    n_datasets: int = 200,
+    draws: int = 200,
+    n_references: int = 5,
+    reference_draws: int = 2_000,
+    random_seed: int | np.random.Generator | None = None,
+) -> CheckReport:
+    """Check a network on data sets of its own model.
+
+    Simulation-based calibration, expected coverage and contraction of the number of clusters, of
+    the sum of squared proportions, of the largest cluster, of the first two items' being together,
+    of the first item's atoms and of log p(y, c); and distances to long Markov chains. See
+    `check_sampler` and `plot_check`.
+
+    Parameters
+    ----------
+    posterior : AmortizedPosterior
+    corrected : bool, default False
+        Check draws that are resampled by their importance weights, from ten times as many,
+        instead of the network's own.
+    n_datasets, draws : int, default 200
+        Data sets of the calibration, and draws for each. Their sizes are drawn from the trained
+        range, up to ten below its end where it is long enough, for held-out observations.
+    n_references, reference_draws : int, default 5 and 2000
+        Data sets with a chain beside (split–merge and Neal 3 in turns), and its draws. With 0
+        there is no comparison.
+    random_seed : int or numpy.random.Generator, optional
+
+    Returns
+    -------
+    CheckReport
+    """
+    check = _Check(posterior, corrected, reference_draws)
+    return check_sampler(
+        check.simulate,
+        check.sample,
+        reference=check.chain if n_references > 0 else None,
+        n_datasets=n_datasets,
+        draws=draws,
+        n_references=n_references,
+        random_seed=random_seed,
+    )
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """A data set: by kernel variable, and as rows of the target; and rows that are held out."""
+
+    data: dict[str, NDArray]
+    items: NDArray[np.float64]
+    held_out: NDArray[np.float64]
+
+
+class _Check:
+    """A network and its model as `check_sampler` wants them."""
+
+    def __init__(
+        self, posterior: AmortizedPosterior, corrected: bool, reference_draws: int
+    ) -> None:
+        self.posterior, self.corrected = posterior, corrected
+        self.reference_draws = reference_draws
+        smallest, largest = posterior.n
+        self.largest = max(smallest, largest - _HELD_OUT)
+
+    def simulate(self, rng: np.random.Generator) -> DataSet:
+        posterior = self.posterior
+        n = int(rng.integers(posterior.n[0], self.largest, endpoint=True))
+        posterior.simulator.seed(int(rng.integers(2**31)))
+        simulated = posterior.simulator.draw(1)
+        items, labels = simulated.items[0], simulated.labels[0, :n]
+        atoms = [np.ravel(values[0, labels[0]]) for values in simulated.atoms.values()]
+        return DataSet(
+            y=_Observed(
+                data={name: values[0, :n] for name, values in simulated.observed.items()},
+                items=np.ascontiguousarray(items[:n]),
+                held_out=np.ascontiguousarray(items[n : n + _HELD_OUT]),
+            ),
+            labels=labels,
+            first=np.concatenate(atoms),
+            log_joint=float(posterior.target.log_prob(items[:n], labels[None])[0]),
+        )
+
+    def sample(self, y: _Observed, draws: int, rng: np.random.Generator) -> Draws:
+        drawn = self.posterior.draw(
+            y.data, draws * (_MORE if self.corrected else 1), random_seed=rng
+        )
+        if self.corrected:
+            drawn = resample(drawn, rng, draws)
+        return self._judged(y, replay(self._model(y), drawn, random_seed=rng))
+
+    def chain(self, y: _Observed, rng: np.random.Generator) -> Draws:
+        model = self._model(y)
+        idata = pm.sample(
+            self.reference_draws,
+            tune=500,
+            chains=1,
+            cores=1,
+            step=[SplitMerge(model=model), Neal3(model=model)],
+            random_seed=rng,
+            model=model,
+            progressbar=False,
+            quiet=True,
+            compute_convergence_checks=False,
+        )
+        return self._judged(y, idata)
+
+    def _model(self, y: _Observed) -> pm.Model:
+        return with_data(self.posterior.build_model(len(y.items)), y.data)
+
+    def _judged(self, y: _Observed, idata: xr.DataTree) -> Draws:
+        """The functionals of draws."""
+        target = self.posterior.target
+        mixture = target.mixture
+        found = idata["posterior"].isel(chain=0)
+        labels = found[mixture.allocation.name].to_numpy().astype(np.int64)
+        row = np.arange(len(labels))
+        atoms = [found[atom.rv.name].to_numpy()[row, labels[:, 0]] for atom in mixture.atoms]
+        held_out = len(y.held_out) > 0
+        return Draws(
+            labels=labels,
+            first=np.concatenate([a.reshape(len(labels), -1) for a in atoms], axis=1),
+            log_joint=target.log_prob(y.items, labels),
+            log_predictive=target.log_predictive(y.items, labels, y.held_out) if held_out else None,
+        )
