@@ -4,6 +4,7 @@ import numpy as np
 import pymc as pm
 
 import pymc_dpsteps as dps
+from tests.helpers_exact import NOISE, SPREAD, crp, enumerate_normal
 
 K = 6
 
@@ -56,6 +57,24 @@ def dirichlet(n):
 KERNELS = {
     f.__name__: f for f in (normal_mean, normal_variance, normal_both, exponential, dirichlet)
 }
+
+
+def four_points(n):
+    """A model whose posterior means are enumerated by `exact_means`."""
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0.0, SPREAD, shape=4)
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=4, shape=n)
+        pm.Normal("y", mu[z], NOISE, observed=np.zeros(n))
+    return model
+
+
+def exact_means(y):
+    """E[θ_i | y] by enumeration of all partitions, independent of the package."""
+    means = []
+    for i in range(len(y)):
+        found = enumerate_normal(np.roll(y, -i), 4, crp)
+        means.append(found.probability @ found.theta_1)
+    return np.array(means)
 
 
 def losses(learner, schedule, n_steps, *, seed=0, rate=5e-3):

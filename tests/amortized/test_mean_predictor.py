@@ -1,37 +1,17 @@
 """The predictor of posterior means, against enumeration."""
 
 import numpy as np
-import pymc as pm
 import pytest
 
-import pymc_dpsteps as dps
 from tests.helpers_amortized import importorskip
-from tests.helpers_exact import NOISE, SPREAD, crp, enumerate_normal
-from tests.helpers_learners import dirichlet, losses, normal_both
+from tests.helpers_exact import NOISE, SPREAD
+from tests.helpers_learners import dirichlet, exact_means, four_points, losses, normal_both
 
 torch = importorskip()
 
 from pymc_dpsteps.amortized import MeanPredictor, Schedule, Size, fit  # noqa: E402
 
 SMALL = Size(width=16, heads=2, layers=1)
-N = 4
-
-
-def build_model(n):
-    with pm.Model() as model:
-        mu = pm.Normal("mu", 0.0, SPREAD, shape=N)
-        z = dps.ChineseRestaurantProcess("z", 1.0, K=N, shape=n)
-        pm.Normal("y", mu[z], NOISE, observed=np.zeros(n))
-    return model
-
-
-def exact_means(y):
-    """E[θ_i | y] by enumeration of all partitions, independent of the package."""
-    means = []
-    for i in range(len(y)):
-        found = enumerate_normal(np.roll(y, -i), N, crp)
-        means.append(found.probability @ found.theta_1)
-    return np.array(means)
 
 
 @pytest.mark.slow
@@ -41,7 +21,7 @@ def test_close_to_exact_means():
     And below half of that of E[θ_i | y_i], the best that one can do item by item.
     """
     torch.manual_seed(0)
-    predictor = MeanPredictor(build_model, (N, N), size=Size(width=32, heads=4, layers=2))
+    predictor = MeanPredictor(four_points, (4, 4), size=Size(width=32, heads=4, layers=2))
     fit(predictor, budget=20.0, accelerator="cpu", random_seed=1, progressbar=False)
     predictor.simulator.seed(2)
     data = predictor.simulator.draw(60).observed["y"]
