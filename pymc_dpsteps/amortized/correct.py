@@ -20,6 +20,8 @@ from pymc_dpsteps.amortized.resampling import systematic
 
 __all__ = ["Importance", "importance", "resample"]
 
+_FEWEST = 30
+
 _log = logging.getLogger("pymc_dpsteps")
 
 
@@ -60,7 +62,16 @@ def importance(drawn: Draws) -> Importance:
     Returns
     -------
     Importance
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 30 draws: their weights have no tail to judge.
     """
+    if (n_draws := len(drawn.labels)) < _FEWEST:
+        raise ValueError(
+            f"Found {n_draws} draws; expected at least {_FEWEST} to judge their weights. Draw more."
+        )
     log_weights = drawn.log_p - drawn.log_q
     raw = np.exp(log_weights - log_weights.max())
     ess = float(raw.sum() ** 2 / (raw**2).sum())

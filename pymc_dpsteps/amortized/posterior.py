@@ -37,6 +37,7 @@ __all__ = ["AmortizedPosterior", "with_data"]
 
 _log = logging.getLogger("pymc_dpsteps")
 _COMPARED = 199  # data sets from the prior
+_FEWEST = 100  # draws that are weighted
 
 
 class AmortizedPosterior(Learner):
@@ -188,9 +189,9 @@ class AmortizedPosterior(Learner):
                 "seen few such, if any. Look at the prior, or use dps.sample().",
                 found.p_value,
             )
-        drawn = self.draw(data, draws, random_seed=rng)
+        drawn = self.draw(data, max(draws, _FEWEST) if correct else draws, random_seed=rng)
         if correct:
-            drawn = resample(drawn, rng)
+            drawn = resample(drawn, rng, draws)
         names = self.simulator.kernel_names
         data = data if isinstance(data, Mapping) else {names[0]: data}
         model = with_data(self.build_model(len(drawn.labels[0])), data)

@@ -60,5 +60,6 @@ def test_data_unlike_simulated_ones_give_a_warning(posterior, caplog):
     assert not posterior.out_of_distribution(DATA, random_seed=2).flagged
     far = DATA + 40.0
     assert posterior.out_of_distribution(far, random_seed=2).flagged
-    posterior.sample(far, draws=20, random_seed=2)
+    idata = posterior.sample(far, draws=5, random_seed=2)
+    assert idata.posterior.sizes["draw"] == 5  # of more, which were weighted
     assert "unlike those that the model simulates" in caplog.text

@@ -52,6 +52,8 @@ def test_importance_weights(build):
     drawn = posterior.draw(DATA, 20_000, random_seed=5)
     found = importance(drawn)
     assert found.reliable and found.ess > 1_000
+    with pytest.raises(ValueError, match="Found 10 draws; expected at least 30"):
+        importance(drawn.take(np.arange(10)))
     raw = np.exp(drawn.log_p - drawn.log_q - (drawn.log_p - drawn.log_q).max())
     raw /= raw.sum()
     exact_of = exact(posterior, DATA)
