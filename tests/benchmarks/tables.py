@@ -101,6 +101,11 @@ COLUMNS = {
         "clusters": "{clusters}",
         "ns per observation": "{ns_per_item:,.0f}",
     },
+    "simulation": {
+        "worker processes": "{workers}",
+        "items": "{items}",
+        "data sets per second": "{data_sets_per_s:,.0f}",
+    },
     "partitions": {
         "draws": "{draws:,}",
         "items": "{items:,}",
@@ -171,6 +176,9 @@ def targets(results):
     for row in by_algorithm(results.get("scaling", [])):
         if (row["algorithm"], row["kernel"]) == ("BlockedGibbs", "Normal"):
             at_most("the same: exponent of N from 1,000 on", 1.05, row["exponent"], "")
+    if (rows_of := results.get("simulation")) is not None:
+        rate = max(row["data_sets_per_s"] for row in rows_of)
+        at_least("simulated data sets of 64 items a second", 10_000, rate, "")
     for row in results.get("startup", []):
         if row["caches"] == "warm":
             name = f"second process, workers: {row['workers']}"
