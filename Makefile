@@ -6,6 +6,8 @@
 
 VENV = .venv
 RUN = $(VENV)/bin/python -m
+# A test process per core: threads of linear algebra would only get in each other's way.
+PYTEST = MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) pytest
 PIP_INSTALL = $(RUN) pip install --quiet --disable-pip-version-check
 
 # Stamps say which set-up is done. They lie in .venv, so removing it is enough
@@ -33,10 +35,10 @@ test: $(INSTALLED_TEST)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
-	MPLBACKEND=Agg $(RUN) pytest -n 2 $(PYTEST_ARGS)
+	$(PYTEST) -n 2 $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED_TEST)
-	MPLBACKEND=Agg $(RUN) pytest -m slow -n 2 $(PYTEST_ARGS)
+	$(PYTEST) -m slow -n 2 $(PYTEST_ARGS)
 
 bench: $(INSTALLED_TEST)
 	MPLBACKEND=Agg $(RUN) pytest tests/benchmarks -m "" $(PYTEST_ARGS)
