@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -61,6 +62,8 @@ class ComponentNetwork(nn.Module):
         slots.
     width, heads, head_layers : int
         Size, and how often slots look at the items and at each other.
+    hidden, branches : int
+        See `Block`.
     **encoder
         See `SetEncoder`.
     """
@@ -75,13 +78,18 @@ class ComponentNetwork(nn.Module):
         width: int,
         heads: int,
         head_layers: int,
+        hidden: int | None = None,
+        branches: int = 0,
         **encoder: Any,
     ) -> None:
         super().__init__()
-        self.encoder = SetEncoder(inputs, context, width=width, heads=heads, **encoder)
+        block = partial(Block, width, heads, hidden=hidden, branches=branches)
+        self.encoder = SetEncoder(
+            inputs, context, width=width, heads=heads, hidden=hidden, branches=branches, **encoder
+        )
         self.slots = nn.Parameter(torch.randn(slots, width))
-        self.to_items = nn.ModuleList(Block(width, heads) for _ in range(head_layers))
-        self.to_slots = nn.ModuleList(Block(width, heads) for _ in range(head_layers))
+        self.to_items = nn.ModuleList(block() for _ in range(head_layers))
+        self.to_slots = nn.ModuleList(block() for _ in range(head_layers))
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, 1 + parameters)
 

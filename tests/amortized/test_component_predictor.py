@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from tests.helpers_amortized import importorskip
-from tests.helpers_learners import K, dirichlet, losses, normal_both
+from tests.helpers_learners import K, dirichlet, losses, normal_both, normal_mean
 
 torch = importorskip()
 
 from pymc_dpsteps.amortized import ComponentPredictor, Schedule, Size  # noqa: E402
+from pymc_dpsteps.amortized.branch_layer import BranchLayer  # noqa: E402
 from pymc_dpsteps.amortized.component_predictor import (  # noqa: E402
     chamfer_loss,
     hungarian_loss,
@@ -105,3 +106,11 @@ def test_bad_input():
         predictor.predict(np.full((3, 3), np.nan))
     with pytest.raises(ValueError, match="y has entries that are no integers"):
         predictor.predict(np.full((3, 3), 3.5))
+
+
+def test_size_reaches_the_blocks_of_the_slots():
+    size = Size(width=16, heads=2, layers=1, head_layers=2, hidden=8, branches=2)
+    network = ComponentPredictor(normal_mean, (3, 6), size=size).network
+    layers = [x for x in network.modules() if isinstance(x, BranchLayer)]
+    assert len(layers) == size.layers + 2 * size.head_layers
+    assert {x.branches[0][0].out_features for x in layers} == {8}
