@@ -13,7 +13,7 @@ from pymc_dpsteps.amortized.check import CheckReport, check_sampler
 from pymc_dpsteps.amortized.check_draws import DataSet, Draws
 from pymc_dpsteps.amortized.correct import resample
 from pymc_dpsteps.amortized.posterior import AmortizedPosterior, with_data
-from pymc_dpsteps.amortized.replay import replay
+from pymc_dpsteps.amortized.replay import replay, sample_chain
 from pymc_dpsteps.steps.neal3 import Neal3
 from pymc_dpsteps.steps.split_merge import SplitMerge
 
@@ -121,18 +121,8 @@ class _Check:
 
     def chain(self, y: _Observed, rng: np.random.Generator) -> Draws:
         model = self._model(y)
-        idata = pm.sample(
-            self.reference_draws,
-            tune=500,
-            chains=1,
-            cores=1,
-            step=[SplitMerge(model=model), Neal3(model=model)],
-            random_seed=rng,
-            model=model,
-            progressbar=False,
-            quiet=True,
-            compute_convergence_checks=False,
-        )
+        steps = [SplitMerge(model=model), Neal3(model=model)]
+        idata = sample_chain(model, steps, self.reference_draws, tune=500, random_seed=rng)
         return self._judged(y, idata)
 
     def _model(self, y: _Observed) -> pm.Model:

@@ -15,7 +15,7 @@ from pymc_dpsteps.steps.marginal import MarginalStep
 from pymc_dpsteps.steps.state import chain_at
 from pymc_dpsteps.steps.updates import prepare, update_concentration, update_rest
 
-__all__ = ["replay"]
+__all__ = ["replay", "sample_chain"]
 
 # Slice updates of the concentration given a partition, so many that it forgets the one before.
 _UPDATES = 20
@@ -51,6 +51,37 @@ class Replay(MarginalStep):
         return 0, 0, 0
 
 
+def sample_chain(
+    model: pm.Model, step: Any, draws: int, *, tune: int, random_seed: Any
+) -> xr.DataTree:
+    """One chain in this process, without a word.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    step : step method, or list of step methods
+    draws, tune : int
+    random_seed : int or numpy.random.Generator, optional
+
+    Returns
+    -------
+    xarray.DataTree
+        As `pymc.sample` returns it.
+    """
+    return pm.sample(
+        draws,
+        tune=tune,
+        chains=1,
+        cores=1,
+        step=step,
+        random_seed=random_seed,
+        model=model,
+        progressbar=False,
+        quiet=True,
+        compute_convergence_checks=False,
+    )
+
+
 def replay(model: pm.Model, drawn: Draws, *, random_seed: Any = None) -> xr.DataTree:
     """Complete partitions to draws of all variables, as `pymc.sample` returns them.
 
@@ -67,18 +98,8 @@ def replay(model: pm.Model, drawn: Draws, *, random_seed: Any = None) -> xr.Data
     xarray.DataTree
         One chain. ``sample_stats`` has ``log_q`` and ``log_p`` of every partition.
     """
-    result = pm.sample(
-        len(drawn.labels),
-        tune=0,
-        chains=1,
-        cores=1,
-        step=Replay(drawn.labels, model=model),
-        random_seed=random_seed,
-        model=model,
-        progressbar=False,
-        quiet=True,
-        compute_convergence_checks=False,
-    )
+    step = Replay(drawn.labels, model=model)
+    result = sample_chain(model, step, len(drawn.labels), tune=0, random_seed=random_seed)
     for name in ("log_q", "log_p"):
         result["sample_stats"][name] = (("chain", "draw"), getattr(drawn, name)[None])
     return result

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -40,7 +40,8 @@ class ThetaNetwork(nn.Module):
     prediction : {"edm", "v", "noise"}, default "edm"
         What the network predicts: the preconditioned target F of Karras et al., the velocity of
         Salimans and Ho (2022), or the noise of Ho et al. (2020).
-    width, heads, layers, induced, hidden, branches : int
+    width, heads, layers : int
+    **encoder
         See `SetEncoder`.
     """
 
@@ -54,9 +55,7 @@ class ThetaNetwork(nn.Module):
         width: int = 64,
         heads: int = 4,
         layers: int = 3,
-        induced: int = 0,
-        hidden: int | None = None,
-        branches: int = 0,
+        **encoder: Any,
     ) -> None:
         super().__init__()
         check_option("prediction", prediction, ("edm", "v", "noise"))
@@ -67,9 +66,7 @@ class ThetaNetwork(nn.Module):
             width=width,
             heads=heads,
             layers=layers,
-            induced=induced,
-            hidden=hidden,
-            branches=branches,
+            **encoder,
         )
         self.out = nn.Linear(width, parameters)
         nn.init.zeros_(self.out.weight)
