@@ -6,7 +6,8 @@ split, a split is accepted with probability min(1, r) and a merge with min(1, 1 
 
     r = p(z_split) / p(z_merged) (K - k_merged) × m(i's side) m(j's side) / m(all) / q(z_split).
 
-A merge proposes nothing random. The atoms of the changed clusters are drawn afterwards.
+A merge proposes nothing random. Since q ≤ 1, most merges are refused before q is known. The atoms
+of the changed clusters are drawn afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pymc_dpsteps.steps.state import (
 )
 from pymc_dpsteps.steps.updates import copy_row
 
-__all__ = ["propose_partition"]
+__all__ = ["allocate", "propose_merge", "propose_split"]
 
 
 @njit_lean
@@ -37,43 +38,84 @@ def draw_atoms(rng: np.random.Generator, stats_row: int, row: int, state: State)
 
 
 @njit_lean
-def propose_partition(
+def add_members(n: int, chosen: int, row: int, state: State, scratch: Scratch) -> float:
+    """Statistics of one side, or of both where `chosen` is 2, in a row; returns their log m."""
+    update, stats = update_of(state), state.stats[row]
+    stats[:] = 0.0
+    for p in range(n):
+        if chosen == 2 or scratch.side[p] == chosen:
+            update(stats, scratch.members[p], 1.0, state.items, state.shared, state.datum)
+    return log_marginal_of(state)(stats, state.shared)
+
+
+@njit_lean
+def propose_split(
+    rng: np.random.Generator,
+    row: int,
+    n: int,
+    slot: int,
+    t: int,
+    sequential: bool,
+    discount: float,
+    state: State,
+    scratch: Scratch,
+) -> tuple[float, float]:
+    """Propose to split the members, which are in `slot`.
+
+    Leaves the sides in `scratch` and the atoms of i's side, of j's and of both in rows row,
+    row + 1 and row + 2. Returns log m less log q of the split state, and log m of the merged one.
+    """
+    first, log_marginal = len(state.counts), log_marginal_of(state)
+    log_merged = add_members(n, 2, first, state, scratch)
+    log_q = allocate(rng, n, t, sequential, discount, False, -np.inf, state, scratch)
+    log_split = -log_q
+    for side in range(2):
+        log_split += log_marginal(state.stats[first + side], state.shared)
+        draw_atoms(rng, first + side, row + side, state)
+    copy_row(state, slot, row + 2)
+    return log_split, log_merged
+
+
+@njit_lean
+def propose_merge(
     rng: np.random.Generator,
     row: int,
     n: int,
     slots: tuple[int, int],
+    state: State,
+    scratch: Scratch,
+) -> tuple[float, float]:
+    """Propose to merge the members, which are in two slots.
+
+    Leaves the atoms of i's side, of j's and of both in rows row, row + 1 and row + 2. Returns
+    log m of the split state and of the merged one.
+    """
+    first = len(state.counts)
+    log_merged = add_members(n, 2, first, state, scratch)
+    draw_atoms(rng, first, row + 2, state)
+    log_split = 0.0
+    for side in range(2):
+        log_split += add_members(n, 1 - side, first + side, state, scratch)
+        copy_row(state, slots[side], row + side)
+    return log_split, log_merged
+
+
+@njit_lean
+def allocate(
+    rng: np.random.Generator,
+    n: int,
     t: int,
     sequential: bool,
     discount: float,
     replay: bool,
+    least: float,
     state: State,
     scratch: Scratch,
-) -> tuple[float, float]:
-    """Propose to split the members, or with `replay` to merge them.
+) -> float:
+    """Log probability of the sides: drawn, or with `replay` those of the present split.
 
-    Leaves the sides in `scratch` and the atoms of i's side, of j's and of both in rows row,
-    row + 1 and row + 2. Returns log m less log q of the split state and of the merged one.
+    May stop where it is below `least`.
     """
-    members, stats = scratch.members, state.stats
-    first, second = len(state.counts), len(state.counts) + 1  # rows of statistics to spare
-    update, log_marginal = update_of(state), log_marginal_of(state)
-    stats[first] = 0.0
-    for p in range(n):
-        update(stats[first], members[p], 1.0, state.items, state.shared, state.datum)
-    log_merged = log_marginal(stats[first], state.shared)
-    if replay:
-        draw_atoms(rng, first, row + 2, state)
-    else:
-        copy_row(state, slots[1], row + 2)
     if sequential:
-        log_q = allocate_sequentially(rng, n, discount, replay, state, scratch)
-    else:
-        log_q = restricted_gibbs(rng, n, t, discount, replay, state, scratch)
-    log_split = log_marginal(stats[first], state.shared)
-    log_split += log_marginal(stats[second], state.shared) - log_q
-    for side in range(2):
-        if replay:
-            copy_row(state, slots[side], row + side)
-        else:
-            draw_atoms(rng, first + side, row + side, state)
-    return log_split, log_merged
+        return allocate_sequentially(rng, n, discount, replay, least, state, scratch)
+    return restricted_gibbs(rng, n, t, discount, replay, state, scratch)

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pymc_dpsteps.exponential import exp_negative
 from pymc_dpsteps.jit import njit_inline, njit_lean
-from pymc_dpsteps.steps.marginal import accept
 from pymc_dpsteps.steps.occupancy import count, occupy, vacate
 from pymc_dpsteps.steps.state import State, kernel_of, log_prob_of
 from pymc_dpsteps.steps.updates import copy_row, pick
@@ -28,7 +28,6 @@ from pymc_dpsteps.urns.crp import choose_slot
 __all__ = [
     "INFORMED",
     "Scratch",
-    "accept_move",
     "allocate_scratch",
     "choose_pair",
     "choose_side",
@@ -43,6 +42,7 @@ __all__ = [
 
 
 INFORMED = 0.75  # probability that a pair is informed
+_TRIES = 64  # expected, up to which a member of a cluster is looked for at random
 
 
 class Scratch(NamedTuple):
@@ -50,13 +50,14 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
-    members : (N,) int64
-        i, j, then S, in its first n entries.
-    side : (N,) int64
-        By place in `members`: 1 on i's side, 0 on j's.
-    parts : (N,) int64
+    members : (N + 1,) int64
+        i, j, then S, in its first n entries; the last one is for lists that are written first and
+        counted afterwards.
+    side : (N + 1,) int64
+        By place in `members`: 1 on i's side, 0 on j's. At first those of the present clusters.
+    parts : (N + 1,) int64
         The members of i's side, then those of j's.
-    others : (N,) int64
+    others : (N + 1,) int64
         The members of j's side, where they are listed one by one.
     """
 
@@ -68,25 +69,26 @@ class Scratch(NamedTuple):
 
 def allocate_scratch(n_items: int) -> Scratch:
     """Allocate for N items."""
-    return Scratch(*(np.zeros(n_items, dtype=np.int64) for _ in Scratch._fields))
+    return Scratch(*(np.zeros(n_items + 1, dtype=np.int64) for _ in Scratch._fields))
 
 
 @njit_lean
 def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch, informed: bool) -> int:
-    """Choose i and j and list the members of their clusters; returns n."""
-    z, members = state.z, scratch.members
+    """Choose i and j and list the members of their clusters, with their sides; returns n."""
+    z, members, side = state.z, scratch.members, scratch.side
     i = int(rng.random() * len(z))
     if informed:
         j = informed_partner(rng, i, state)
     else:
         j = int(rng.random() * (len(z) - 1))
         j += j >= i
+    first, second = z[i], z[j]
     members[0], members[1] = i, j
+    side[0], side[1] = 1, 0
     n = 2
-    for k in range(len(z)):
-        if (z[k] == z[i] or z[k] == z[j]) and k != i and k != j:
-            members[n] = k
-            n += 1
+    for k in range(len(z)):  # without branches: which way one goes is anybody's guess
+        members[n], side[n] = k, z[k] == first
+        n += (z[k] == first or z[k] == second) and k != i and k != j
     return n
 
 
@@ -104,7 +106,13 @@ def informed_partner(rng: np.random.Generator, i: int, state: State) -> int:
     kernel = kernel_of(state)
     kernel(i, state.candidates, n, state.items, state.columns, state.shared, log_density)
     chosen = pick(rng, log_density, prior, n)
-    slot, rank = state.candidates[chosen], int(rng.random() * prior[chosen])
+    slot = state.candidates[chosen]
+    if prior[chosen] * _TRIES > len(z):
+        while True:
+            j = int(rng.random() * len(z))
+            if z[j] == slot and j != i:
+                return j
+    rank = int(rng.random() * prior[chosen])
     for j in range(len(z)):
         if z[j] == slot and j != i:
             if rank == 0:
@@ -215,9 +223,12 @@ def choose_side(
     where the item fits neither side, are even.
     """
     log_odds = log_odds if log_odds == log_odds else 0.0
-    side = recorded if replay else int(rng.random() < 1.0 / (1.0 + exp(-log_odds)))
-    x = log_odds if side == 1 else -log_odds
-    return side, min(x, 0.0) - log1p(exp(-abs(x)))
+    likelier = int(log_odds > 0.0)
+    odds = exp_negative(-abs(log_odds))  # of the other side
+    side = recorded
+    if not replay:
+        side = likelier if rng.random() * (1.0 + odds) < 1.0 else 1 - likelier
+    return side, (0.0 if side == likelier else -abs(log_odds)) - log1p(odds)
 
 
 @njit_lean
@@ -237,14 +248,6 @@ def log_prior_ratio(
     merged = log_prob(counts, n_merged, state.parameters)
     counts[first_slot], counts[second_slot] = old_first, old_second
     return split - merged + log(len(counts) - n_merged)
-
-
-@njit_lean
-def accept_move(rng: np.random.Generator, split: bool, log_split: float, log_merged: float) -> bool:
-    """Accept a split or a merge given log density less log proposal density of either state."""
-    if split:
-        return accept(rng, log_split, log_merged)
-    return accept(rng, log_merged, log_split)
 
 
 @njit_lean

@@ -4,6 +4,9 @@ Dahl, D. B. and Newcomb, S. (2022). Sequentially allocated merge-split samplers 
 Bayesian nonparametric models. Journal of Statistical Computation and Simulation 92, 1487–1511,
 section 2. Starting from the two clusters {i} and {j}, the items of S join, in random order and one
 after the other, either of them by its count and its predictive density of the item.
+
+Any densities that follow from the items placed so far make a valid proposal. Those here follow a
+side when it has grown by one part in `_GROWTH`: to the eye the same, at a fraction of the cost.
 """
 
 from math import log
@@ -13,9 +16,11 @@ import numpy as np
 from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.steps.split_merge_moves import Scratch, choose_side
 from pymc_dpsteps.steps.split_merge_restricted import start_sides
-from pymc_dpsteps.steps.state import State, log_predictive_of, shift_of
+from pymc_dpsteps.steps.state import State, log_predictive_of, refresh_of, update_of
 
 __all__ = ["allocate_sequentially"]
+
+_GROWTH = 32
 
 
 @njit_lean
@@ -24,36 +29,45 @@ def allocate_sequentially(
     n: int,
     discount: float,
     replay: bool,
+    least: float,
     state: State,
     scratch: Scratch,
 ) -> float:
     """Allocate all of S; with `replay`, to the present split.
 
     Leaves the statistics of i's and j's sides in rows K and K + 1. Returns the log
-    probability of the allocation given its order.
+    probability of the allocation given its order, or what is below `least` as soon as that is.
     """
-    z, members, side = state.z, scratch.members, scratch.side
-    stats, cache, items = state.stats, state.cache, state.items
-    shared, datum, out = state.shared, state.datum, state.log_density
-    shift, log_predictive = shift_of(state), log_predictive_of(state)
-    rows = state.candidates[:2]
-    start_sides(rows, state)
+    members, side, stats, cache = scratch.members, scratch.side, state.stats, state.cache
+    items, shared, datum, out = state.items, state.shared, state.datum, state.log_density
+    update, log_predictive, refresh = update_of(state), log_predictive_of(state), refresh_of(state)
+    start_sides(state.candidates[:2], state)
+    row = len(state.counts)
+    rows = state.candidates[2:4]  # what the densities are made of
+    rows[0], rows[1] = row + 2, row + 3
     for p in range(2):
-        shift(stats[rows[p]], cache[rows[p]], members[p], 1.0, items, shared, datum)
-    first_slot = z[members[0]]
+        update(stats[row + p], members[p], 1.0, items, shared, datum)
     side[0], side[1] = 1, 0
-    n_first, n_second = 1, 1
+    placed, due = state.prior[:2], state.prior[2:4]
+    placed[:] = 1.0
+    due[:] = 1.0
     log_q = 0.0
     for p in range(2, n):
         drawn = p + int(rng.random() * (n - p))
-        k = members[drawn]
-        members[p], members[drawn] = k, members[p]
-        log_predictive(k, rows, 2, stats, cache, items, shared, datum, out)
-        log_odds = log((n_first - discount) / (n_second - discount)) + out[0] - out[1]
-        side[p], log_p = choose_side(rng, log_odds, replay, int(z[k] == first_slot))
+        members[p], members[drawn] = members[drawn], members[p]
+        side[p], side[drawn] = side[drawn], side[p]
+        for s in range(2):
+            if placed[s] >= due[s]:
+                for c in range(stats.shape[1]):
+                    stats[rows[s], c] = stats[row + s, c]
+                refresh(stats[rows[s]], cache[rows[s]], shared)
+                due[s] = placed[s] + max(placed[s] / _GROWTH, 1.0)
+        log_predictive(members[p], rows, 2, stats, cache, items, shared, datum, out)
+        log_odds = log((placed[0] - discount) / (placed[1] - discount)) + out[0] - out[1]
+        side[p], log_p = choose_side(rng, log_odds, replay, side[p])
         log_q += log_p
-        n_first += side[p]
-        n_second += 1 - side[p]
-        row = rows[1 - side[p]]
-        shift(stats[row], cache[row], k, 1.0, items, shared, datum)
+        if log_q < least:
+            break
+        placed[1 - side[p]] += 1.0
+        update(stats[row + 1 - side[p]], members[p], 1.0, items, shared, datum)
     return log_q

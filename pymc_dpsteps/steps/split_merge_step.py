@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
 
 from pymc_dpsteps.jit import njit, njit_lean
-from pymc_dpsteps.steps.split_merge_conjugate import propose_partition
+from pymc_dpsteps.steps.split_merge_conjugate import allocate, propose_merge, propose_split
 from pymc_dpsteps.steps.split_merge_moves import (
     INFORMED,
     Scratch,
-    accept_move,
     choose_pair,
     empty_slot,
     log_pair_ratio,
@@ -49,6 +50,7 @@ def move(
         if first_slot < 0:
             return 0, 0
     slots, evaluations = (first_slot, second_slot), 0
+    pair = form != _PLUG_IN and form != _NONCONJUGATE
     if form == _PLUG_IN:
         log_split, log_merged, evaluations = propose_by_values(
             rng, row, n, slots, discount, not split, state, scratch
@@ -57,16 +59,25 @@ def move(
         log_split, log_merged, evaluations = propose_by_scans(
             rng, row, n, slots, t, discount, not split, state, scratch
         )
-    else:
-        log_split, log_merged = propose_partition(
-            rng, row, n, slots, t, form == _SEQUENTIAL, discount, not split, state, scratch
+    elif split:
+        log_split, log_merged = propose_split(
+            rng, row, n, second_slot, t, form == _SEQUENTIAL, discount, state, scratch
         )
+    else:
+        log_split, log_merged = propose_merge(rng, row, n, slots, state, scratch)
     n_first = scratch.side[:n].sum()
     log_split += log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first)
     if informed:
         rows = (row, row + 1, row + 2)
         log_split += log_pair_ratio(state, scratch.members[0], slots, rows, n_first, n - n_first)
-    if not accept_move(rng, split, log_split, log_merged):
+    log_u = log(rng.random())
+    if pair and not split:
+        least = log_split + log_u - log_merged
+        if least >= 0.0:
+            return 0, evaluations
+        log_split -= allocate(rng, n, t, form == _SEQUENTIAL, discount, True, least, state, scratch)
+    proposed, current = (log_split, log_merged) if split else (log_merged, log_split)
+    if current > -np.inf and not log_u < proposed - current:
         return 0, evaluations
     settle(state, scratch, n, first_slot, second_slot)
     if split:

@@ -57,10 +57,10 @@ class State(NamedTuple):
         As `widths` and `moves`.
     sliced : (at most Q,) int64
         Columns of `values` that are slice-sampled; the others are drawn by conjugate blocks.
-    stats : (K + 3, S) float64
+    stats : (K + 5, S) float64
         Sufficient statistics of each slot, where an algorithm uses them; the others are scratch,
         the last one of compiled functions.
-    cache : (K + 3, C) float64
+    cache : (K + 5, C) float64
         What the predictive density needs of each row of `stats`.
     datum : (D,) float64
         Scratch for what one item adds to the statistics.
@@ -183,8 +183,8 @@ def allocate(
         hyper_widths=np.ones(n_hyper),
         hyper_moves=np.zeros(n_hyper),
         sliced=mixture.sliced,
-        stats=np.zeros((n_components + 3, mixture.n_stats)),
-        cache=np.zeros((n_components + 3, mixture.n_cache)),
+        stats=np.zeros((n_components + 5, mixture.n_stats)),
+        cache=np.zeros((n_components + 5, mixture.n_cache)),
         datum=np.zeros(mixture.n_datum),
         model=mixture.addresses,
         urn=np.zeros(6, dtype=np.int64) if urn is None else urn.addresses,

@@ -10,7 +10,10 @@ from scipy.special import gammaln, logsumexp
 from scipy.stats import norm
 
 import pymc_dpsteps as dps
+from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.split_merge_moves import allocate_scratch, log_prior_ratio, settle
+from pymc_dpsteps.steps.split_merge_sequential import allocate_sequentially
+from pymc_dpsteps.steps.state import chain_at
 from tests.helpers_chain import (
     STANDARD_ERRORS,
     assert_means,
@@ -245,6 +248,62 @@ def test_finds_the_posterior_that_single_site_moves_keep(proposal, draws):
         error += chain.var(axis=0) / [effective_size(x) for x in chain.T]
     difference = together.mean(axis=0) - single_site.mean(axis=0)
     assert np.all(np.abs(difference) < STANDARD_ERRORS * np.sqrt(error) + 1e-12)
+
+
+# The probability of a proposal -------------------------------------------------------------------
+
+
+@njit
+def allocate(chain, scratch, n, replay, least):
+    rng, state = chain_at(chain)
+    return allocate_sequentially(rng, n, 0.0, replay, least, state, scratch)
+
+
+def log_q_by_hand(y, sides):
+    """Dahl and Newcomb's, unit kernel, by densities that follow when a side has grown by 1/32."""
+    sums, counts, due, log_q = y[:2].copy(), np.ones(2), np.ones(2), 0.0
+    mean, variance = np.zeros(2), np.ones(2)
+    for value, side in zip(y[2:], sides[2:], strict=True):
+        follow = counts >= due
+        precision = SPREAD**-2 + counts
+        mean, variance = (
+            np.where(follow, new, old)
+            for new, old in ((sums / precision, mean), (1.0 + 1.0 / precision, variance))
+        )
+        due = np.where(follow, counts + np.maximum(counts / 32, 1.0), due)
+        p = counts * norm.pdf(value, mean, np.sqrt(variance))
+        c = 1 - side  # i's side comes first
+        log_q += np.log(p[c] / p.sum())
+        sums[c] += value
+        counts[c] += 1
+    return log_q
+
+
+@pytest.mark.parametrize("replay", [False, True])
+def test_probability_of_a_sequential_allocation(replay):
+    """Whether sides are drawn or given; and nothing more is computed once it is too small."""
+    rng = np.random.default_rng(39)
+    y, n = rng.normal(size=400), 300
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, SPREAD, shape=3)
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=3, shape=400)
+        pm.Normal("y", mu[z], 1.0, observed=y)
+        step = dps.SplitMerge(rng=40)
+    step._unpack(model.initial_point())
+    scratch, given = step._scratch, rng.integers(2, size=n)
+    given[:2] = 1, 0
+
+    def run(least):
+        scratch.members[:n], scratch.side[:n] = np.arange(n), given
+        return allocate(step._chain, scratch, n, replay, least)
+
+    log_q, order, sides = run(-np.inf), scratch.members[:n], scratch.side[:n]
+    assert log_q == pytest.approx(log_q_by_hand(y[order], sides), rel=1e-9)
+    assert np.array_equal(np.sort(order), np.arange(n))
+    assert np.array_equal(order[:2], [0, 1])
+    assert not replay or np.array_equal(sides, given[order])
+    assert np.ptp(order[2:] - np.arange(2, n)) > 0
+    assert log_q < run(-1.0) < -1.0
 
 
 # Small and impossible cases ----------------------------------------------------------------------
