@@ -92,9 +92,10 @@ class MixtureStep(BlockedStep):
     init : {"prior", "one", "singletons", "subsets", "map"}, default "prior"
         Partition at the start of each chain: a draw from the allocation's prior, a single
         cluster, or as many clusters as there are items (or slots, if these are fewer). Atoms
-        start from G0. With "subsets", for more items than some ten thousand, every chain first
-        runs on a random 1,000 of them, then on 4,000, 16,000, …, as long as there are more: 500
-        iterations each, together what some 170 on all items cost. With "map" every chain starts
+        start from G0. With "subsets", for more items than some ten thousand, every chain starts
+        with as many clusters as slots and first runs on a random 1,000 items, then on 4,000,
+        16,000, …, as long as there are more: 500 iterations each, together what some 170 on all
+        items cost. With "map" every chain starts
         at a local mode, found by EM from a start of its own (see `dps.find_map`), with all that
         the step updates; the model must have no other discrete variable and no latent kernel
         variable, and its densities gradients.
@@ -405,7 +406,8 @@ class MixtureStep(BlockedStep):
         self._start_at(self._state)
 
     def _start_at(self, state: State) -> None:
-        init = "prior" if self.init == "subsets" else self.init
+        # Clusters too many become fewer sooner than large ones come apart.
+        init = "singletons" if self.init == "subsets" else self.init
         start_at(self.rng, state, init, integrated=self._urn is not None)
         if self.atoms is not None:
             update_atoms(self.rng, state)

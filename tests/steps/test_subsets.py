@@ -41,9 +41,9 @@ def test_start_on_subsets_finds_the_groups(step):
     assert sampler.step(point)[0]["z"].shape == MANY.shape
 
 
-def test_start_on_subsets_of_few_items_is_a_draw_from_the_prior():
+def test_start_on_subsets_of_few_items_is_one_with_all_slots():
     ends = []
-    for init in ("prior", "subsets"):
+    for init in ("singletons", "subsets"):
         with normal_model(MANY[:FEW], K=15) as model:
             sampler = dps.BlockedGibbs(init=init)
             point = model.initial_point()
