@@ -56,14 +56,24 @@ def context_graphs(
 def compile_context(
     mixture: Mixture, items: TensorVariable, shared: TensorVariable
 ) -> tuple[tuple[str, ...], Callable[..., tuple[np.ndarray, np.ndarray]]]:
-    """Compile the function that computes the item matrix and the shared vector."""
-    inputs = [v for v in mixture.model.value_vars if v in set(ancestors([items, shared]))]
-    function = pm.pytensorf.compile(
-        inputs, [items, shared], mode="NUMBA" if inputs else "FAST_COMPILE"
-    )
+    """Compile the function that computes the item matrix and the shared vector.
+
+    Where the item matrix depends on the data alone it is computed once, and always the same array.
+    """
+    of_items, of_shared = set(ancestors([items])), set(ancestors([shared]))
+    inputs = [v for v in mixture.model.value_vars if v in of_items | of_shared]
+    mode = "NUMBA" if inputs else "FAST_COMPILE"
+    fixed = None
+    if of_items.isdisjoint(inputs):
+        fixed = np.ascontiguousarray(pm.pytensorf.compile([], [items], mode="FAST_COMPILE")()[0])
+        only_shared = pm.pytensorf.compile(inputs, [shared], mode=mode)
+    else:
+        both = pm.pytensorf.compile(inputs, [items, shared], mode=mode)
 
     def context(*values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        item_matrix, shared_vector = function(*values)
+        if fixed is not None:
+            return fixed, np.ascontiguousarray(only_shared(*values)[0])
+        item_matrix, shared_vector = both(*values)
         return np.ascontiguousarray(item_matrix), np.ascontiguousarray(shared_vector)
 
     return tuple(v.name for v in inputs), context

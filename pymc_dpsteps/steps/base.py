@@ -36,7 +36,7 @@ from pymc_dpsteps.steps.few_slots import few_slots
 from pymc_dpsteps.steps.packing import Packing
 from pymc_dpsteps.steps.start import spread_of_base, start_at
 from pymc_dpsteps.steps.state import Chain, State, allocate
-from pymc_dpsteps.steps.subsets import FEW, start_on_subsets
+from pymc_dpsteps.steps.subsets import FEW, check_subsets, start_on_subsets
 from pymc_dpsteps.steps.support import refuse_impossible_data
 from pymc_dpsteps.steps.updates import prepare, update_atoms
 from pymc_dpsteps.threads import threads_of_a_chain
@@ -95,7 +95,7 @@ class MixtureStep(BlockedStep):
         start from G0. With "subsets", for more items than some ten thousand, every chain starts
         with as many clusters as slots and first runs on a random 1,000 items, then on 4,000,
         16,000, …, as long as there are more: 500 iterations each, together what some 170 on all
-        items cost. With "map" every chain starts
+        items cost. Not for items with several observations each. With "map" every chain starts
         at a local mode, found by EM from a start of its own (see `dps.find_map`), with all that
         the step updates; the model must have no other discrete variable and no latent kernel
         variable, and its densities gradients.
@@ -179,6 +179,8 @@ class MixtureStep(BlockedStep):
         self._check_prior()
         if self.needs_conjugate and not self._conjugacy.complete:
             raise MixtureError(self._no_pair_message())
+        if init == "subsets":
+            check_subsets(self._mixture, atoms)
         self._compile()
         parameters = (*self._theta, *self._hyper)
         owned = {rv.name for rv in self._mixture.owned(parameters, atoms=self.atoms is not None)}
@@ -280,11 +282,10 @@ class MixtureStep(BlockedStep):
     def _set_context(self, point: PointType) -> None:
         compiled = self._compiled
         items, shared = compiled.context(*[point[name] for name in compiled.context_names])
-        state = self._state
-        if items.shape == state.items.shape and shared.shape == state.shared.shape:
-            state.items[:], state.shared[:] = items, shared  # the chain keeps its address
+        if items is self._state.items:
+            self._state.shared[:] = shared  # the chain keeps its address
         else:
-            self._state = state._replace(items=items, shared=shared)
+            self._state = self._state._replace(items=items, shared=shared)
 
     def _check_support(self) -> None:
         if self._compiled.context_names or self._hyper:

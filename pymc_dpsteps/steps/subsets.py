@@ -14,13 +14,34 @@ from collections.abc import Callable
 import numpy as np
 
 from pymc_dpsteps.jit import njit
+from pymc_dpsteps.mixture.structure import Mixture, MixtureError
 from pymc_dpsteps.steps.state import State, derive_of, kernel_of
 from pymc_dpsteps.steps.updates import pick
 
-__all__ = ["FEW", "start_on_subsets"]
+__all__ = ["FEW", "check_subsets", "start_on_subsets"]
 
 FEW = 1_000
 _GROWTH, _ITERATIONS = 4, 500
+
+
+def check_subsets(mixture: Mixture, atoms: str | None) -> None:
+    """Refuse what cannot start on subsets.
+
+    Raises
+    ------
+    MixtureError
+        If the step does not update the atoms, or items have several observations each.
+    """
+    if atoms is None:
+        raise MixtureError(
+            "init='subsets' lets a chain run on few of the items, but atoms=None leaves the atoms "
+            "as they are. Let the step update the atoms, or take another init."
+        )
+    if mixture.grouped:
+        raise MixtureError(
+            "init='subsets' takes one row of data per item; found several observations per item "
+            f"in {', '.join(term.name for term in mixture.grouped)}. Use init='prior'."
+        )
 
 
 def start_on_subsets(

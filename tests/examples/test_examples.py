@@ -26,6 +26,7 @@ SLOW = {
     "concentration",
     "density_estimation",
     "hyperpriors",
+    "million_items",
     "missing_data",
     "mixed_types",
     "multivariate_normal",

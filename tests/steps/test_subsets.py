@@ -90,3 +90,14 @@ def test_newcomers_join_by_counts_and_kernel():
     weights = np.array([3.0, 1.0]) * np.exp(-0.5 * (0.8 - np.array([0.0, 1.0])) ** 2)
     p = weights[0] / weights.sum()
     assert abs(np.mean(joined) - p) < 5 * np.sqrt(p * (1 - p) / len(joined))
+
+
+def test_what_cannot_start_on_subsets():
+    with normal_model(MANY[:5], K=4), pytest.raises(dps.MixtureError, match="atoms=None"):
+        dps.BlockedGibbs(init="subsets", atoms=None)
+    with pm.Model():
+        mu = pm.Normal("mu", 0, 20, shape=4)
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=4, shape=2)
+        pm.Normal("y", mu[z[[0, 0, 1]]], 1, observed=MANY[:3])
+        with pytest.raises(dps.MixtureError, match="several observations per item in y"):
+            dps.Neal8(init="subsets")
