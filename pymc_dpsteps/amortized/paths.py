@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pymc_dpsteps.amortized.allocation import AllocationNetwork, Encoded
 from pymc_dpsteps.amortized.target import Target
-from pymc_dpsteps.amortized.walks import Compiled, Walk, assign_items, weigh_options
+from pymc_dpsteps.amortized.walks import Walk, assign_items, weigh_options
 
 __all__ = ["Draws", "Paths", "draw_allocations"]
 
@@ -56,8 +56,6 @@ class Paths:
         The data set, a batch of one.
     n_paths : int
         S.
-    code : Compiled, optional
-        Of another density of partitions than the target's, such as that given the concentration.
 
     Attributes
     ----------
@@ -76,10 +74,9 @@ class Paths:
         items: NDArray[np.float64],
         encoded: Encoded,
         n_paths: int,
-        code: Compiled | None = None,
     ) -> None:
         self._network, self._items, self._encoded = network, items, encoded
-        self._code = target.code if code is None else code
+        self._code = target.code
         self._members = network.member(encoded.rows[0, 1:])
         n, n_slots = len(items), target.n_components
         like = self._members

@@ -13,10 +13,12 @@ any order, this is the urn's rule times the predictive density of the item in a 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
 from pymc_dpsteps.amortized.walks import (
@@ -46,6 +48,16 @@ class Target:
     ----------
     mixture : Mixture
         A model as read by `read_mixture`; N is the largest number of items.
+    settings : dict of array_like by name, optional
+        Values of variables of the model that are random in it, but given: see `Settings`.
+
+    Attributes
+    ----------
+    items : numpy.ndarray of float64, shape (N, P)
+        Rows of the model's own data.
+    seats : numpy.ndarray of float64, shape (N + 2, K + 1)
+        A(n, k).
+    code : Compiled
 
     Raises
     ------
@@ -54,7 +66,8 @@ class Target:
         items are missing or grouped, or other variables than one concentration are random.
     """
 
-    def __init__(self, mixture: Mixture) -> None:
+    def __init__(self, mixture: Mixture, settings: Mapping[str, ArrayLike] | None = None) -> None:
+        settings = settings or {}
         self.mixture = mixture
         self.n_items, self.n_components = mixture.n_items, mixture.n_components
         name = mixture.allocation.name
@@ -74,19 +87,30 @@ class Target:
                 "(see dps.conjugacy), or use MCMC: dps.sample()."
             )
         refuse_incomplete(mixture)
-        if len(mixture.concentration) > 1:
-            names = [rv.name for rv in mixture.concentration]
+        self._concentration = [rv for rv in mixture.concentration if rv.name not in settings]
+        if len(self._concentration) > 1:
+            names = [rv.name for rv in self._concentration]
             raise MixtureError(f"Expected one concentration variable; found {', '.join(names)}.")
         self.compiled: CompiledMixture = compile_mixture(
-            mixture, mixture.concentration, conjugacy, statistics=_STATISTICS
+            mixture, self._concentration, conjugacy, statistics=_STATISTICS
         )
-        if self.compiled.context_names:
+        if found := [name for name in self.compiled.context_names if name not in settings]:
             raise MixtureError(
-                f"{', '.join(self.compiled.context_names)}: the base measure or the kernel "
+                f"{', '.join(found)}: the base measure or the kernel "
                 "depends on variables that are random for all clusters together; expected none "
                 "but the concentration. Fix them, or use MCMC: dps.sample()."
             )
-        _, shared = self.compiled.context()
+        self._set(settings)
+
+    def at(self, settings: Mapping[str, ArrayLike]) -> Self:
+        """The target with other values of the settings, all of them."""
+        result = copy(self)
+        result._set(settings)
+        return result
+
+    def _set(self, settings: Mapping[str, ArrayLike]) -> None:
+        values = [np.asarray(settings[name]) for name in self.compiled.context_names]
+        self.items, shared = self.compiled.context(*values)
         self.seats, discount = self._table(shared)
         addresses = [self.compiled.addresses[_ORDER.index(name)] for name in _STATISTICS]
         self.code = Compiled(
@@ -103,14 +127,14 @@ class Target:
         parameters = np.zeros((1, 2))
 
         def at(theta: float) -> tuple[float, float, float]:
-            row = np.full(len(self.mixture.concentration), theta)
+            row = np.full(len(self._concentration), theta)
             log_prior = float(function(row, shared, parameters))
             return log_prior, float(parameters[0, 0]), float(parameters[0, 1])
 
         n, k = self.n_items + 1, self.n_components
         grid = [at(0.0)]
-        if self.mixture.concentration:
-            value = self.mixture.model.rvs_to_values[self.mixture.concentration[0]]
+        if self._concentration:
+            value = self.mixture.model.rvs_to_values[self._concentration[0]]
             start = float(self.mixture.model.initial_point(random_seed=0)[value.name])
             grid = [at(start)]
             largest = _masses(grid[0], n, k)
@@ -132,12 +156,14 @@ class Target:
             log_prior = log_prior + np.log(_GRID)
         return _seats(log_prior, alpha, discounts[0], n, k), float(discounts[0])
 
-    def given(self, alpha: float, discount: float) -> Compiled:
-        """The target given the concentration: what compiled code needs of it."""
-        seats = _seats(
+    def given(self, alpha: float, discount: float) -> Self:
+        """The target given the concentration."""
+        result = copy(self)
+        result.seats = _seats(
             np.zeros(1), np.array([alpha]), discount, self.n_items + 1, self.n_components
         )
-        return self.code._replace(seats=seats, discount=np.array([discount]))
+        result.code = self.code._replace(seats=result.seats, discount=np.array([discount]))
+        return result
 
     def walks(self, n_walks: int) -> Walk:
         """Empty partitions.
