@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymc.model.fgraph import fgraph_from_model, model_free_rv, model_from_fgraph
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.amortized.target import Target
@@ -226,11 +227,15 @@ def _check(model: pm.Model, name: str, law: Any) -> None:
     if container in model.rvs_to_values.values():
         raise ValueError(f"{name} holds observations; expected parameters of the model.")
     if not isinstance(container, SharedVariable) or np.dtype(container.dtype).kind != "f":
-        raise ValueError(
-            f"{name} has type {container.dtype}; expected floating-point numbers. Whole numbers "
-            "such as the number of components decide on shapes, which training cannot change: "
-            "train a network for each."
-        )
+        raise ValueError(f"{name} has type {container.dtype}; expected floating-point numbers.")
+    for rv in model.basic_RVs:
+        # Numbers of items, components and axes are whole.
+        whole = [x for x in rv.owner.inputs if np.dtype(getattr(x, "dtype", "f8")).kind in "iu"]
+        if container in ancestors(whole, blockers=model.basic_RVs):
+            raise ValueError(
+                f"{name} decides on the shape of {rv.name}; expected parameters alone: a network "
+                "is for one shape. Give the shape as a number, or by coords."
+            )
     if not isinstance(law, TensorVariable) or law.owner is None or law.dtype != container.dtype:
         raise ValueError(
             f"The law of {name} is {law!r}; expected a distribution of type {container.dtype}, "

@@ -106,17 +106,17 @@ class Simulator:
         self._settings = {
             name: pytensor.shared(x, name=name, shape=x.shape) for name, x in self._own.items()
         }
-        for name, shared in self._settings.items():
-            values[model.rvs_to_values[model[name]]] = shared
-        (drawn,) = clone_replace([items], values, rebuild_strict=False)
         atoms = [atom.rv for atom in mixture.atoms]
         self._names = [rv.name for rv in atoms]
-        outputs = [drawn, mixture.allocation, *self._kernels, *atoms]
         given = {model[name]: shared for name, shared in self._settings.items()}
+        outputs = [mixture.allocation, *self._kernels, *atoms]
         outputs = list(clone_replace(outputs, given, rebuild_strict=False))
-        self._draw = pm.pytensorf.compile([], outputs, random_seed=0, mode="NUMBA")
+        known = {model.rvs_to_values[rv]: shared for rv, shared in given.items()}
+        drawn = dict(zip(self._values, outputs[1:], strict=False))
+        (rows,) = clone_replace([items], known | drawn, rebuild_strict=False)
+        self._draw = pm.pytensorf.compile([], [rows, *outputs], random_seed=0, mode="NUMBA")
         inputs = [value.type(name=value.name) for value in self._values]
-        replaced = values | dict(zip(self._values, inputs, strict=True))
+        replaced = known | dict(zip(self._values, inputs, strict=True))
         (of_data,) = clone_replace([items], replaced, rebuild_strict=False)
         self._items = pm.pytensorf.compile(inputs, [of_data], mode="NUMBA")
 
