@@ -120,7 +120,7 @@ class RemaskingStep(MarginalStep):
         options = options_along(state.z[order][None])
         given = np.repeat(options, 1 + self.proposals, axis=0)
         given[1:, first:] = -1
-        target = self._target.given(*state.parameters[0])
+        target = self._target.given(state.parameters)
         paths = Paths(self.posterior.network, target, target.items, encoded, len(given))
         generator = torch.Generator(self.posterior.device)
         drawn = draw_allocations(
@@ -131,6 +131,10 @@ class RemaskingStep(MarginalStep):
             first=first,
         )
         log_weight = drawn.log_p - drawn.log_q
+        if target.slots is not None:  # the present partition is in slots already
+            counts = state.counts[None]
+            log_weight[0] = paths.walks.log_prob[0] - paths.log_q[0]
+            log_weight[0] += (target.slots.log_change(counts) - target.slots.log_q(counts))[0]
         present = 0
         for proposed in range(1, len(given)):
             if np.log(rng.random()) < log_weight[proposed] - log_weight[present]:
@@ -160,8 +164,14 @@ class RemaskingStep(MarginalStep):
         return np.concatenate([others, self.rng.permutation(masked)]), n - block
 
     def _take(self, labels: NDArray[np.int64], others: NDArray[np.int64]) -> None:
-        """Take over a partition: clusters with other items keep their slots, new ones get any."""
+        """Take over a partition: clusters with other items keep their slots, new ones get any.
+
+        Where slots differ they were drawn with it, all of them.
+        """
         z = self._state.z
+        if self._target.slots is not None:
+            z[:] = labels
+            return
         slots = np.full(self._mixture.n_components, -1)
         slots[labels[others]] = z[others]
         empty = np.setdiff1d(np.arange(len(slots)), z[others])
