@@ -159,6 +159,32 @@ def test_every_batch_has_settings_of_its_own(posterior):
         assert (abs(x.mean(0) - mean) < STANDARD_ERRORS * sd / np.sqrt(len(x)) + 0.005).all()
 
 
+def test_what_is_simulated_follows_them(posterior):
+    n = 2_000
+    for settings in TWO:
+        posterior.simulator.seed(5)
+        repeated = {name: np.repeat(np.array(x)[None], n, 0) for name, x in settings.items()}
+        drawn = posterior.simulator.draw(n, repeated)
+        variance = NOISE**2 + settings["spread"] ** 2
+        first = drawn.observed["y"][:, 0] / np.sqrt(variance)
+        assert (abs((first**2).mean(0) - 1.0) < STANDARD_ERRORS * np.sqrt(2.0 / n)).all()
+        together = (drawn.labels[:, 0] == drawn.labels[:, 1]).mean()
+        p = 1.0 / (1.0 + settings["alpha"])
+        assert abs(together - p) < STANDARD_ERRORS * np.sqrt(p * (1.0 - p) / n)
+
+
+def test_the_law_of_partitions_is_kept_where_it_does_not_depend_on_them(posterior):
+    learner = AmortizedPosterior(build, (2, 6), settings={"spread": LAWS["spread"]}, size=SMALL)
+    labels, items = all_partitions(6), posterior.items_of(DATA)
+    for settings in TWO:
+        spread = {"spread": settings["spread"]}
+        one, both = learner.setting(spread), posterior.setting(spread | {"alpha": 1.0})
+        assert one.target.seats is learner.target.seats
+        np.testing.assert_allclose(
+            one.target.log_prob(items, labels), both.target.log_prob(items, labels)
+        )
+
+
 def test_a_setting_may_be_a_parameter_of_the_prior_of_alpha_or_of_the_kernel():
     torch.manual_seed(0)
     learner = AmortizedPosterior(hyperprior, (2, 6), settings=HYPERPRIOR, size=SMALL)

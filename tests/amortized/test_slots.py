@@ -194,7 +194,7 @@ def test_with_many_sticks_slots_cost_nothing():
 @pytest.mark.parametrize(
     ("kind", "block", "draws"),
     [
-        ("sticks", 3, 300),
+        ("other sticks", 3, 300),
         *(pytest.param(kind, 3, 3_000, marks=pytest.mark.slow) for kind in KINDS),
         pytest.param(KINDS[1], None, 3_000, marks=pytest.mark.slow),
     ],
