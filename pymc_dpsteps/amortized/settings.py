@@ -15,9 +15,11 @@ import numpy as np
 import pymc as pm
 from numpy.typing import ArrayLike, NDArray
 from pymc.model.fgraph import fgraph_from_model, model_free_rv, model_from_fgraph
+from pymc.model.transform.optimization import freeze_dims_and_data
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.sharedvar import TensorSharedVariable
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.amortized.target import Target
@@ -104,8 +106,6 @@ class Settings:
 
     def __init__(self, model: pm.Model, laws: Mapping[str, Any]) -> None:
         self._laws: dict[str, TensorVariable] = dict(laws)
-        for name, law in self._laws.items():
-            _check(model, name, law)
         self.own = self.of(model)
         self.width = int(sum(np.size(x) for x in self.own.values()))
         outputs = list(self._laws.values())
@@ -129,6 +129,8 @@ class Settings:
 
     def of(self, model: pm.Model) -> dict[str, NDArray]:
         """What the containers of a model hold."""
+        for name, law in self._laws.items():
+            _check(model, name, law)
         return {name: np.asarray(model[name].get_value()) for name in self._laws}
 
     def as_random(self, model: pm.Model) -> pm.Model:
@@ -138,6 +140,10 @@ class Settings:
         """
         if not self._laws:
             return model
+        others = [x.name for x in model.data_vars if x.name not in self._laws]
+        model = freeze_dims_and_data(model, data=others)  # a copy
+        for rv in model.free_RVs:
+            model.set_initval(rv, None)
         graph, copied = fgraph_from_model(model)
         for name, law in self._laws.items():
             container = copied[model[name]]
@@ -170,16 +176,12 @@ class Settings:
         usual: NDArray[np.bool_] = np.array(self._log_density(*values)) >= self._least
         return usual
 
-    def complete(
-        self, given: Mapping[str, ArrayLike] | None, own: Mapping[str, NDArray] | None = None
-    ) -> dict[str, NDArray]:
+    def complete(self, given: Mapping[str, ArrayLike] | None) -> dict[str, NDArray]:
         """Values of all settings, those not given as the model has them.
 
         Parameters
         ----------
         given : dict of array_like by name of container, optional
-        own : dict of numpy.ndarray by name of container, optional
-            What the model has where it is not `build_model`'s.
 
         Raises
         ------
@@ -195,7 +197,7 @@ class Settings:
                 f"{', '.join(self._laws) or 'none'}."
             )
         values = {}
-        for name, present in (own or self.own).items():
+        for name, present in self.own.items():
             x = np.asarray(given.get(name, present), dtype=present.dtype)
             if x.shape != present.shape:
                 raise ValueError(f"{name} has shape {x.shape}; expected {present.shape}.")
@@ -226,8 +228,11 @@ def _check(model: pm.Model, name: str, law: Any) -> None:
     container = model[name]
     if container in model.rvs_to_values.values():
         raise ValueError(f"{name} holds observations; expected parameters of the model.")
-    if not isinstance(container, SharedVariable) or np.dtype(container.dtype).kind != "f":
-        raise ValueError(f"{name} has type {container.dtype}; expected floating-point numbers.")
+    if not isinstance(container, TensorSharedVariable) or np.dtype(container.dtype).kind != "f":
+        raise ValueError(
+            f"{name} has type {container.type}; expected a pymc.Data container of floating-point "
+            "numbers."
+        )
     for rv in model.basic_RVs:
         # Numbers of items, components and axes are whole.
         whole = [x for x in rv.owner.inputs if np.dtype(getattr(x, "dtype", "f8")).kind in "iu"]
