@@ -21,9 +21,9 @@ from pymc_dpsteps.amortized import (  # noqa: E402
     Schedule,
     Size,
     ThetaPosterior,
+    check_posterior,
     train,
 )
-from pymc_dpsteps.amortized.check_posterior import check_posterior  # noqa: E402
 from pymc_dpsteps.amortized.posterior import with_data  # noqa: E402
 
 SMALL = Size(width=16, heads=2, layers=1)
