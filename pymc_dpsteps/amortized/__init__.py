@@ -71,4 +71,6 @@ def __getattr__(name: str) -> Any:
         raise ModuleNotFoundError(
             f"pymc_dpsteps.amortized needs {error.name}: pip install 'pymc_dpsteps[amortized]'."
         ) from error
-    return getattr(module, name)
+    # Importing a module binds its name in the package: there is one with the name of its function.
+    found = globals()[name] = getattr(module, name)
+    return found

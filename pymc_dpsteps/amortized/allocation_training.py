@@ -20,8 +20,8 @@ from torch import Tensor
 from pymc_dpsteps.amortized.allocation import log_q_all
 from pymc_dpsteps.amortized.network import Inputs
 from pymc_dpsteps.amortized.schedule import Schedule
+from pymc_dpsteps.amortized.settings import Setting
 from pymc_dpsteps.amortized.simulate import DataSets
-from pymc_dpsteps.amortized.target import Target
 from pymc_dpsteps.amortized.walks import options_along, walk_partition
 
 __all__ = ["AllocationBatch", "allocation_batch", "allocation_loss"]
@@ -54,7 +54,7 @@ class AllocationBatch(NamedTuple):
 
 def allocation_batch(
     simulated: DataSets,
-    target: Target,
+    setting: Setting,
     inputs: Callable[[NDArray[np.float64]], Inputs],
     schedule: Schedule,
     rng: np.random.Generator,
@@ -65,12 +65,14 @@ def allocation_batch(
     ----------
     simulated : DataSets
         More than a batch, all of one size.
-    target : Target
+    setting : Setting
+        What they were drawn with.
     inputs : callable
-        `Learner.inputs`.
+        `Learner.inputs` with it.
     schedule : Schedule
     rng : numpy.random.Generator
     """
+    target = setting.exact
     labels, n = simulated.labels, simulated.labels.shape[1]
     order = rng.permuted(np.broadcast_to(np.arange(n), labels.shape), axis=1)
     items = np.take_along_axis(simulated.items, order[..., None], axis=1).copy()

@@ -81,9 +81,11 @@ def run_branches(
             paths.choose(systematic(weight / weight.sum(), n_paths, rng))
             log_weight[:] = 0.0
             resampled += 1
-    log_p = paths.walks.log_prob
+    drawn = paths.draws(generator)
+    log_weight += drawn.log_p - paths.walks.log_prob - (drawn.log_q - paths.log_q)  # of slots
     total = log_evidence + logsumexp(log_weight) - np.log(n_paths)
-    return Branches(Draws(paths.labels, log_p - log_weight - log_evidence, log_p), resampled, total)
+    weighted = Draws(drawn.labels, drawn.log_p - log_weight - log_evidence, drawn.log_p)
+    return Branches(weighted, resampled, total)
 
 
 @torch.no_grad()

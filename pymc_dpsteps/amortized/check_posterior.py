@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pymc as pm
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pymc_dpsteps.amortized.check import CheckReport, check_sampler
 from pymc_dpsteps.amortized.check_draws import DataSet, Draws
 from pymc_dpsteps.amortized.correct import resample
-from pymc_dpsteps.amortized.posterior import AmortizedPosterior, with_data
+from pymc_dpsteps.amortized.posterior import AmortizedPosterior
 from pymc_dpsteps.amortized.replay import replay, sample_chain
+from pymc_dpsteps.amortized.target import Target
 from pymc_dpsteps.steps.neal3 import Neal3
 from pymc_dpsteps.steps.split_merge import SplitMerge
 
@@ -30,6 +31,7 @@ def check_posterior(
     posterior: AmortizedPosterior,
     *,
     corrected: bool = False,
+    settings: Mapping[str, ArrayLike] | None = None,
     n_datasets: int = 200,
     draws: int = 200,
     n_references: int = 5,
@@ -49,6 +51,9 @@ def check_posterior(
     corrected : bool, default False
         Check draws that are resampled by their importance weights, from ten times as many,
         instead of the network's own.
+    settings : dict of array_like by name of container, optional
+        Check data sets with these settings; those left out are as `build_model` sets them. Default:
+        all settings are drawn from their law for every data set, as in training.
     n_datasets, draws : int, default 200
         Data sets of the calibration, and draws for each. Their sizes are drawn from the trained
         range, up to ten below its end where it is long enough, for held-out observations.
@@ -61,7 +66,7 @@ def check_posterior(
     -------
     CheckReport
     """
-    check = _Check(posterior, corrected, reference_draws)
+    check = _Check(posterior, corrected, settings, reference_draws)
     return check_sampler(
         check.simulate,
         check.sample,
@@ -78,6 +83,7 @@ class _Observed:
     """A data set: by kernel variable, and as rows of the target; and rows that are held out."""
 
     data: dict[str, NDArray]
+    settings: dict[str, NDArray]
     items: NDArray[np.float64]
     held_out: NDArray[np.float64]
 
@@ -86,9 +92,14 @@ class _Check:
     """A network and its model as `check_sampler` wants them."""
 
     def __init__(
-        self, posterior: AmortizedPosterior, corrected: bool, reference_draws: int
+        self,
+        posterior: AmortizedPosterior,
+        corrected: bool,
+        settings: Mapping[str, ArrayLike] | None,
+        reference_draws: int,
     ) -> None:
         self.posterior, self.corrected = posterior, corrected
+        self.settings = None if settings is None else posterior.settings.complete(settings)
         self.reference_draws = reference_draws
         smallest, largest = posterior.n
         self.largest = max(smallest, largest - _HELD_OUT)
@@ -97,40 +108,45 @@ class _Check:
         posterior = self.posterior
         n = int(rng.integers(posterior.n[0], self.largest, endpoint=True))
         posterior.simulator.seed(int(rng.integers(2**31)))
-        simulated = posterior.simulator.draw(1)
+        drawn = posterior.settings.draw(1, rng)
+        if self.settings is not None:
+            drawn = {name: x[None] for name, x in self.settings.items()}
+        settings = {name: x[0] for name, x in drawn.items()}
+        simulated = posterior.simulator.draw(1, drawn)
         items, labels = simulated.items[0], simulated.labels[0, :n]
         atoms = [np.ravel(values[0, labels[0]]) for values in simulated.atoms.values()]
         return DataSet(
             y=_Observed(
                 data={name: values[0, :n] for name, values in simulated.observed.items()},
+                settings=settings,
                 items=np.ascontiguousarray(items[:n]),
                 held_out=np.ascontiguousarray(items[n : n + _HELD_OUT]),
             ),
             labels=labels,
             first=np.concatenate(atoms),
-            log_joint=float(posterior.target.log_prob(items[:n], labels[None])[0]),
+            log_joint=float(self._target(settings).log_prob(items[:n], labels[None])[0]),
         )
 
     def sample(self, y: _Observed, draws: int, rng: np.random.Generator) -> Draws:
-        drawn = self.posterior.draw(
-            y.data, draws * (_MORE if self.corrected else 1), random_seed=rng
-        )
+        n_draws = draws * (_MORE if self.corrected else 1)
+        drawn = self.posterior.draw(y.data, n_draws, settings=y.settings, random_seed=rng)
         if self.corrected:
             drawn = resample(drawn, rng, draws)
-        return self._judged(y, replay(self._model(y), drawn, random_seed=rng))
+        model = self.posterior.model(y.data, settings=y.settings)
+        return self._judged(y, replay(model, drawn, random_seed=rng))
 
     def chain(self, y: _Observed, rng: np.random.Generator) -> Draws:
-        model = self._model(y)
+        model = self.posterior.model(y.data, settings=y.settings)
         steps = [SplitMerge(model=model), Neal3(model=model)]
         idata = sample_chain(model, steps, self.reference_draws, tune=500, random_seed=rng)
         return self._judged(y, idata)
 
-    def _model(self, y: _Observed) -> pm.Model:
-        return with_data(self.posterior.build_model(len(y.items)), y.data)
+    def _target(self, settings: dict[str, NDArray]) -> Target:
+        return self.posterior.target.at(settings)
 
     def _judged(self, y: _Observed, idata: xr.DataTree) -> Draws:
         """The functionals of draws."""
-        target = self.posterior.target
+        target = self._target(y.settings)
         mixture = target.mixture
         found = idata["posterior"].isel(chain=0)
         labels = found[mixture.allocation.name].to_numpy().astype(np.int64)

@@ -194,7 +194,7 @@ class ComponentPredictor(Learner):
 
     Parameters
     ----------
-    build_model, n, size, device
+    build_model, n, size, settings, device
         See `Learner`.
     matching : {"hungarian", "chamfer"}, default "hungarian"
         See `hungarian_loss` and `chamfer_loss`; the latter seeks modes and counts nothing.
@@ -215,22 +215,25 @@ class ComponentPredictor(Learner):
         n: tuple[int, int],
         *,
         size: Size | None = None,
+        settings: Mapping[str, Any] | None = None,
         matching: Matching = "hungarian",
         device: str = "cpu",
     ) -> None:
         check_option("matching", matching, tuple(_LOSSES))
         self.matching: Matching = matching
-        super().__init__(build_model, n, size=size, device=device)
+        super().__init__(build_model, n, size=size, settings=settings, device=device)
 
     def options(self) -> dict[str, Any]:
-        """What it was made with beside model, n, size and device."""
+        """What it was made with beside model, n, size, settings and device."""
         return {"matching": self.matching}
 
-    def _make_network(self, drawn: DataSets, inputs: int, induced: int) -> ComponentNetwork:
+    def _make_network(
+        self, drawn: DataSets, inputs: int, context: int, induced: int
+    ) -> ComponentNetwork:
         self.parameters = Parameters(self.mixture, drawn.theta(), unconstrained=True)
         return ComponentNetwork(
             inputs,
-            1,
+            context,
             self.parameters.width,
             self.mixture.n_components,
             head_layers=self.size.head_layers,
@@ -240,12 +243,12 @@ class ComponentPredictor(Learner):
 
     def batch(self, schedule: Schedule, rng: np.random.Generator) -> ComponentBatch:
         """Simulate data sets with the parameters of the components that have items."""
-        simulated = self.simulate(schedule.batch, rng)
+        simulated, setting = self.simulate(schedule.batch, rng)
         rows = self.parameters.rows(simulated.atoms)
         there = np.zeros(rows.shape[:2], dtype=bool)
         np.put_along_axis(there, simulated.labels, True, axis=1)
         return ComponentBatch(
-            self.inputs(simulated.items),
+            self.inputs(simulated.items, setting),
             torch.from_numpy(rows).float(),
             torch.from_numpy(there),
         )
@@ -256,19 +259,27 @@ class ComponentPredictor(Learner):
         return cost.mean()
 
     @torch.no_grad()
-    def predict(self, data: ArrayLike | Mapping[str, ArrayLike]) -> Components:
+    def predict(
+        self,
+        data: ArrayLike | Mapping[str, ArrayLike],
+        *,
+        settings: Mapping[str, ArrayLike] | None = None,
+    ) -> Components:
         """Predict the components.
 
         Parameters
         ----------
         data : array_like, or dict of array_like by name of kernel variable
             Observations, shape (n, …).
+        settings : dict of array_like by name of container, optional
+            What they are not as `build_model` sets them.
 
         Returns
         -------
         Components
         """
-        logits, rows = self.network(self.inputs(self.items_of(data)[None]))
+        setting = self.setting(settings)
+        logits, rows = self.network(self.inputs(self.items_of(data, setting)[None], setting))
         order = logits[0].argsort(descending=True)
         return Components(
             logits[0][order].sigmoid().double().cpu().numpy(),

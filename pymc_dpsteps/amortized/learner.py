@@ -7,30 +7,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pymc as pm
-import pytensor.tensor as pt
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pytensor.graph.basic import Constant
-from pytensor.graph.replace import clone_replace
-from pytensor.graph.traversal import graph_inputs
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pymc_dpsteps.amortized.fingerprint import fingerprint
 from pymc_dpsteps.amortized.network import Inputs, induced_points
 from pymc_dpsteps.amortized.schedule import Schedule
+from pymc_dpsteps.amortized.settings import Scale, Setting, Settings
 from pymc_dpsteps.amortized.simulate import DataSets, Simulator, item_rows
 from pymc_dpsteps.amortized.target import Target
 from pymc_dpsteps.amortized.walks import pair_log_odds
 from pymc_dpsteps.mixture import read_mixture
-from pymc_dpsteps.mixture.structure import Mixture, MixtureError
+from pymc_dpsteps.mixture.structure import MixtureError
 
-__all__ = ["Learner", "Size", "fingerprint"]
+__all__ = ["Learner", "Size"]
 
 _WEIGHTS, _DESCRIPTION = "network.safetensors", "posterior.json"
 _SCALED_BY = 1_000  # data sets from the prior
@@ -80,12 +77,17 @@ class Learner(ABC):
     n : tuple of int
         Smallest and largest number of observations.
     size : Size, optional
+    settings : dict by name of container, optional
+        Laws of `pymc.Data` containers of the model, such as ``{"alpha": pm.Gamma.dist(2, 2)}``.
+        They are drawn anew for every batch and shown to the network.
     device : str, default "cpu"
 
     Attributes
     ----------
+    settings : Settings
     target : Target or None
-        Exact density of partitions; None where there is none in closed form.
+        Exact density of partitions under the model's own settings; None where there is none in
+        closed form.
     simulator : Simulator
         Prior predictive.
     network : torch.nn.Module
@@ -95,7 +97,7 @@ class Learner(ABC):
     MixtureError
         If the model is not one that the network can learn.
     ValueError
-        If n or device makes no sense.
+        If n, settings or device makes no sense.
     """
 
     needs_target: ClassVar[bool] = False
@@ -106,30 +108,37 @@ class Learner(ABC):
         n: tuple[int, int],
         *,
         size: Size | None = None,
+        settings: Mapping[str, Any] | None = None,
         device: str = "cpu",
     ) -> None:
         if not 1 <= n[0] <= n[1]:
             raise ValueError(f"n = {n}; expected the smallest and largest number of observations.")
         self.build_model, self.n, self.size = build_model, (int(n[0]), int(n[1])), size or Size()
-        self.mixture = read_mixture(build_model(self.n[1]))
+        model = build_model(self.n[1])
+        self.settings = Settings(model, settings or {})
+        self.mixture = read_mixture(self.settings.as_random(model))
         self.target = self._find_target()
-        rows = self.target.compiled.context_graphs[0] if self.target else item_rows(self.mixture)
-        self.simulator = Simulator(self.mixture, rows)
+        own = self.settings.own
+        self.simulator = Simulator(
+            self.mixture,
+            self.target.compiled.context_graphs[0] if self.target else item_rows(self.mixture, own),
+            own,
+        )
         self.simulator.seed(0)
-        drawn = self.simulator.draw(_SCALED_BY)
+        drawn = self.simulator.draw(
+            _SCALED_BY, self.settings.draw(_SCALED_BY, np.random.default_rng(0))
+        )
         rows = drawn.items.reshape(-1, drawn.items.shape[2])
         # Rows for exact densities have columns that tell nothing, or have no bounds (log 0).
         self._seen = np.flatnonzero(np.isfinite(rows).all(0) & (rows != rows[0]).any(0))
-        rows = rows[:, self._seen]
-        # By the prior's quartiles, never by the data set: its location and scale are information.
-        low, self._center, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
-        self._spread = np.where(high > low, high - low, rows.std(0))
-        network = self._make_network(drawn, len(self._seen), induced_points(self.n[1]))
+        self._scale = Scale.of(rows[:, self._seen])
+        context = 1 + self.settings.width
+        network = self._make_network(drawn, len(self._seen), context, induced_points(self.n[1]))
         self.network = network.to(_device(device)).eval()
 
     @abstractmethod
-    def _make_network(self, drawn: DataSets, inputs: int, induced: int) -> nn.Module:
-        """Make the network for items of that length; `drawn` is there to scale by."""
+    def _make_network(self, drawn: DataSets, inputs: int, context: int, induced: int) -> nn.Module:
+        """Make the network for items and context of that length; `drawn` is there to scale by."""
 
     @abstractmethod
     def batch(self, schedule: Schedule, rng: np.random.Generator) -> Any:
@@ -158,12 +167,12 @@ class Learner(ABC):
         """
 
     def options(self) -> dict[str, Any]:
-        """What it was made with beside model, n, size and device."""
+        """What it was made with beside model, n, size, settings and device."""
         return {}
 
     def _find_target(self) -> Target | None:
         try:
-            return Target(self.mixture)
+            return Target(self.mixture, self.settings.own)
         except MixtureError:
             if self.needs_target:
                 raise
@@ -174,39 +183,65 @@ class Learner(ABC):
         """Where the network is."""
         return next(self.network.parameters()).device
 
-    def simulate(self, n_datasets: int, rng: np.random.Generator) -> DataSets:
+    def setting(self, settings: Mapping[str, ArrayLike] | None = None) -> Setting:
+        """Values of the settings, those not given as `build_model` sets them.
+
+        Raises
+        ------
+        ValueError
+            See `Settings.complete`.
+        """
+        return self._setting(self.settings.complete(settings))
+
+    def _setting(self, values: dict[str, NDArray]) -> Setting:
+        target = self.target.at(values) if self.target and values else self.target
+        return Setting(values, self.settings.row(values), target)
+
+    def simulate(self, n_datasets: int, rng: np.random.Generator) -> tuple[DataSets, Setting]:
         """Draw data sets from the prior, all of one size that is drawn from the range.
 
         Parameters
         ----------
         n_datasets : int
         rng : numpy.random.Generator
+
+        Returns
+        -------
+        DataSets, Setting
+            What they were drawn with, the same for all.
         """
         n = int(rng.integers(self.n[0], self.n[1] + 1))
-        return self.simulator.draw(n_datasets).first(n)
+        drawn = self.settings.draw(1, rng)
+        simulated = self.simulator.draw(
+            n_datasets, {name: np.repeat(x, n_datasets, axis=0) for name, x in drawn.items()}
+        )
+        return simulated.first(n), self._setting({name: x[0] for name, x in drawn.items()})
 
-    def inputs(self, items: NDArray[np.float64]) -> Inputs:
+    def inputs(self, items: NDArray[np.float64], setting: Setting | None = None) -> Inputs:
         """What the network sees of data sets, items of shape (data set, n, P).
 
         Returns
         -------
         tuple of Tensor
-            Items, what is known of the data set, and log odds of pairs, clipped (zero where they
-            are not known in closed form); see `SetEncoder`.
+            Items, what is known of the data set (its size and the settings), and log odds of
+            pairs, clipped (zero where they are not known in closed form); see `SetEncoder`.
         """
-        # Far out, where the prior is not, only the logarithm counts.
-        scaled = np.arcsinh((items[..., self._seen] - self._center) / self._spread)
-        context = np.full((len(items), 1), np.log(items.shape[1] / self.n[1]))
+        setting = setting or self.setting()
+        known = [np.log(items.shape[1] / self.n[1]), *setting.row]
+        context = np.broadcast_to(known, (len(items), len(known))).copy()
         log_odds = np.zeros((len(items), items.shape[1], items.shape[1]))
-        if self.target is not None:
-            items = np.ascontiguousarray(items)
-            pair_log_odds(items, self.target.walks(1), self.target.code, log_odds)
+        if setting.target is not None:
+            pair_log_odds(
+                np.ascontiguousarray(items), setting.target.walks(1), setting.target.code, log_odds
+            )
             log_odds = log_odds.clip(-_MOST_ODDS, _MOST_ODDS)
-        arrays = scaled, context, log_odds
+        arrays = self._scale(items[..., self._seen]), context, log_odds
         tensors = [torch.from_numpy(x).to(self.device, torch.float32) for x in arrays]
         return tensors[0], tensors[1], tensors[2]
 
-    def items_of(self, data: ArrayLike | Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+    def items_of(
+        self, data: ArrayLike | Mapping[str, ArrayLike], setting: Setting | None = None
+    ) -> NDArray[np.float64]:
         """Rows of a data set, shape (n, P).
 
         Raises
@@ -248,7 +283,8 @@ class Learner(ABC):
         if any(len(y) != n for y in arrays):
             raise ValueError(f"{', '.join(names)} have different numbers of observations.")
         whole = [np.concatenate([y, np.repeat(y[:1], self.n[1] - n, axis=0)]) for y in arrays]
-        return np.ascontiguousarray(self.simulator.items_of(*whole)[:n])
+        values = None if setting is None else setting.values
+        return np.ascontiguousarray(self.simulator.items_of(*whole, settings=values)[:n])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -258,10 +294,11 @@ class Learner(ABC):
     def description(self) -> dict[str, Any]:
         """What is saved beside the weights; equal where these fit."""
         return {
-            "format": 2,
+            "format": 3,
             "learner": type(self).__name__,
             "fingerprint": self.fingerprint,
             "n": list(self.n),
+            "settings": sorted(self.settings.own),
             "size": asdict(self.size),
             "options": self.options(),
         }
@@ -281,7 +318,12 @@ class Learner(ABC):
 
     @classmethod
     def load(
-        cls, path: str | Path, build_model: Callable[[int], pm.Model], *, device: str = "cpu"
+        cls,
+        path: str | Path,
+        build_model: Callable[[int], pm.Model],
+        *,
+        settings: Mapping[str, Any] | None = None,
+        device: str = "cpu",
     ) -> Self:
         """Load what `save` saved.
 
@@ -290,6 +332,8 @@ class Learner(ABC):
         path : str or pathlib.Path
         build_model : callable
             The model it was trained for.
+        settings : dict by name of container, optional
+            The laws it was trained with. What the containers hold does not matter.
         device : str, default "cpu"
 
         Returns
@@ -300,45 +344,36 @@ class Learner(ABC):
         Raises
         ------
         ValueError
-            If it is a network of another class, or was trained for another model.
+            If it is a network of another class, or was trained for another model or with other
+            settings.
         """
         path = Path(path)
         description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
         if (found := description["learner"]) != cls.__name__:
             raise ValueError(f"{path} holds a {found}, not a {cls.__name__}: {found}.load() it.")
+        if (names := description["settings"]) != sorted(settings or {}):
+            raise ValueError(
+                f"The network in {path} was trained with settings {', '.join(names) or 'none'}; "
+                f"found {', '.join(sorted(settings or {})) or 'none'}. Give their laws as in "
+                "training, settings={…}."
+            )
         size, options = Size(**description["size"]), description["options"]
-        result = cls(build_model, tuple(description["n"]), size=size, device=device, **options)
+        result = cls(
+            build_model,
+            tuple(description["n"]),
+            size=size,
+            settings=settings,
+            device=device,
+            **options,
+        )
         if result.fingerprint != description["fingerprint"]:
             raise ValueError(
                 f"The network in {path} was trained for another model than build_model returns: "
-                "its densities, constants or number of components differ. Train one for this "
-                "model, or give the model it was trained for."
+                "its densities, constants, laws of settings or number of components differ. Train "
+                "one for this model, or give the model it was trained for."
             )
         result.network.load_state_dict(load_file(path / _WEIGHTS, device=str(result.device)))
         return result
-
-
-def fingerprint(mixture: Mixture) -> str:
-    """Identify a model by its densities at fixed numbers, which are not its data."""
-    model = mixture.model
-    atoms = {atom.rv for atom in mixture.atoms}
-    others = [rv for rv in model.free_RVs if rv not in {mixture.allocation, *atoms}]
-    graphs = [mixture.log_kernel, mixture.log_base, mixture.prior.parameters]
-    graphs += [factor.sum() for factor in model.logp(vars=others, sum=False)] if others else []
-    graphs = model.replace_rvs_by_values(graphs)
-    sources = {leaf: source for source, leaf in mixture.shared.items()}
-    joined = pt.concatenate([g.astype("float64").ravel() for g in clone_replace(graphs, sources)])
-    leaves = [x for x in graph_inputs([joined]) if not isinstance(x, Constant)]
-    leaves = list(dict.fromkeys(leaves))
-    function = pm.pytensorf.compile(leaves, [joined], mode="FAST_COMPILE")
-    rng = np.random.default_rng(0)
-    numbers: list[Any] = [mixture.n_components]
-    with np.errstate(all="ignore"):
-        for _ in range(3):
-            at = [np.abs(rng.normal(size=x.type.shape)) for x in leaves]
-            at = [v.astype(x.type.dtype) for v, x in zip(at, leaves, strict=True)]
-            numbers += list(function(*at)[0])
-    return sha256(np.nan_to_num(numbers, neginf=-1e9).round(6).tobytes()).hexdigest()
 
 
 def _device(name: str) -> torch.device:

@@ -67,7 +67,7 @@ class MeanPredictor(Learner):
 
     Parameters
     ----------
-    build_model, n, size, device
+    build_model, n, size, settings, device
         See `Learner`.
 
     Attributes
@@ -80,11 +80,13 @@ class MeanPredictor(Learner):
     network: MeanNetwork
     parameters: Parameters
 
-    def _make_network(self, drawn: DataSets, inputs: int, induced: int) -> MeanNetwork:
+    def _make_network(
+        self, drawn: DataSets, inputs: int, context: int, induced: int
+    ) -> MeanNetwork:
         self.parameters = Parameters(self.mixture, drawn.theta(), unconstrained=False)
         return MeanNetwork(
             inputs,
-            1,
+            context,
             self.parameters.width,
             induced=induced,
             **self.size.encoder(),
@@ -92,22 +94,29 @@ class MeanPredictor(Learner):
 
     def batch(self, schedule: Schedule, rng: np.random.Generator) -> MeanBatch:
         """Simulate data sets with the parameters of their items."""
-        simulated = self.simulate(schedule.batch, rng)
+        simulated, setting = self.simulate(schedule.batch, rng)
         rows = self.parameters.rows(simulated.theta())
-        return MeanBatch(self.inputs(simulated.items), torch.from_numpy(rows).float())
+        return MeanBatch(self.inputs(simulated.items, setting), torch.from_numpy(rows).float())
 
     def loss(self, network: Any, batch: MeanBatch) -> Tensor:
         """Mean squared error, in variances of the prior."""
         return ((network(batch.inputs) - batch.theta) ** 2).mean()
 
     @torch.no_grad()
-    def predict(self, data: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    def predict(
+        self,
+        data: ArrayLike | Mapping[str, ArrayLike],
+        *,
+        settings: Mapping[str, ArrayLike] | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
         """Predict E[θ_i | y].
 
         Parameters
         ----------
         data : array_like, or dict of array_like by name of kernel variable
             Observations, shape (n, …).
+        settings : dict of array_like by name of container, optional
+            What they are not as `build_model` sets them.
 
         Returns
         -------
@@ -115,5 +124,6 @@ class MeanPredictor(Learner):
             In the model's own space. Nothing keeps a poor prediction inside the bounds of a
             constrained parameter.
         """
-        rows = self.network(self.inputs(self.items_of(data)[None]))[0]
+        setting = self.setting(settings)
+        rows = self.network(self.inputs(self.items_of(data, setting)[None], setting))[0]
         return self.parameters.theta(rows.double().cpu().numpy())

@@ -11,22 +11,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pymc_dpsteps.amortized.allocation import AllocationNetwork, Encoded
+from pymc_dpsteps.amortized.slots import counts_of
 from pymc_dpsteps.amortized.target import Target
-from pymc_dpsteps.amortized.walks import Compiled, Walk, assign_items, weigh_options
+from pymc_dpsteps.amortized.walks import Walk, assign_items, weigh_options
 
 __all__ = ["Draws", "Paths", "draw_allocations"]
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Partitions drawn from a network.
+    """Partitions drawn from a network; allocations where the model's slots differ.
 
     Attributes
     ----------
     labels : numpy.ndarray of int64, shape (draws, n)
-        Numbered from 0 as clusters were opened along each order.
+        Under a Chinese restaurant process numbered from 0 as clusters were opened along each
+        order, otherwise the model's slots.
     log_q, log_p : numpy.ndarray of float64, shape (draws,)
-        log q(c | σ, y) and log p(y, c).
+        log q(c | σ, y) and log p(y, c), or those of the allocation z; see `Slots`.
     """
 
     labels: NDArray[np.int64]
@@ -56,8 +58,6 @@ class Paths:
         The data set, a batch of one.
     n_paths : int
         S.
-    code : Compiled, optional
-        Of another density of partitions than the target's, such as that given the concentration.
 
     Attributes
     ----------
@@ -76,10 +76,9 @@ class Paths:
         items: NDArray[np.float64],
         encoded: Encoded,
         n_paths: int,
-        code: Compiled | None = None,
     ) -> None:
         self._network, self._items, self._encoded = network, items, encoded
-        self._code = target.code if code is None else code
+        self._code, self._slots = target.code, target.slots
         self._members = network.member(encoded.rows[0, 1:])
         n, n_slots = len(items), target.n_components
         like = self._members
@@ -136,9 +135,28 @@ class Paths:
         self._sums, self._linked = self._sums[index], self._linked[index]
         self._masked = self._masked[index]
 
-    def draws(self) -> Draws:
-        """What was drawn, when all items are placed."""
-        return Draws(self.labels, self.log_q, self.walks.log_prob)
+    def draws(self, generator: torch.Generator | None = None) -> Draws:
+        """What was drawn, when all items are placed.
+
+        Slots are drawn as well, where there are some; without a generator the largest clusters come
+        first.
+        """
+        if self._slots is None:
+            return Draws(self.labels, self.log_q, self.walks.log_prob)
+        uniforms = None
+        if generator is not None:
+            shape = (len(self.labels), self._log_weights.shape[1] - 1)
+            drawn = torch.rand(
+                shape, generator=generator, dtype=torch.float64, device=generator.device
+            )
+            uniforms = drawn.cpu().numpy()
+        z = self._slots.place(self.labels, uniforms)
+        counts = counts_of(z, self._log_weights.shape[1] - 1)
+        return Draws(
+            z,
+            self.log_q + self._slots.log_q(counts),
+            self.walks.log_prob + self._slots.log_change(counts),
+        )
 
 
 @torch.no_grad()
@@ -181,7 +199,7 @@ def draw_allocations(
         drawn = torch.multinomial(log_q.exp(), 1, generator=generator)[:, 0].cpu().numpy()
         option = np.where(wanted >= 0, wanted, drawn)
         paths.take(chosen, option, at(log_q, option))
-    return paths.draws()
+    return paths.draws(generator)
 
 
 def at(log_q: Tensor, option: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ from pymc_dpsteps.amortized.learner import Learner
 from pymc_dpsteps.amortized.paths import Draws, Paths, draw_allocations
 from pymc_dpsteps.amortized.replay import replay
 from pymc_dpsteps.amortized.schedule import Schedule
+from pymc_dpsteps.amortized.settings import Setting
 from pymc_dpsteps.amortized.simulate import DataSets
 from pymc_dpsteps.amortized.target import Target
 from pymc_dpsteps.steps.arguments import check_option
@@ -47,7 +49,7 @@ class AmortizedPosterior(Learner):
 
     Parameters
     ----------
-    build_model, n, size, device
+    build_model, n, size, settings, device
         See `Learner`.
 
     Attributes
@@ -63,13 +65,17 @@ class AmortizedPosterior(Learner):
     target: Target
     network: AllocationNetwork
 
-    def _make_network(self, drawn: DataSets, inputs: int, induced: int) -> AllocationNetwork:
-        return AllocationNetwork(inputs, 1, induced=induced, **asdict(self.size))
+    def _make_network(
+        self, drawn: DataSets, inputs: int, context: int, induced: int
+    ) -> AllocationNetwork:
+        return AllocationNetwork(inputs, context, induced=induced, **asdict(self.size))
 
     def batch(self, schedule: Schedule, rng: np.random.Generator) -> AllocationBatch:
         """Simulate a batch; see `allocation_batch`."""
-        simulated = self.simulate(schedule.batch * schedule.simulated, rng)
-        return allocation_batch(simulated, self.target, self.inputs, schedule, rng)
+        simulated, setting = self.simulate(schedule.batch * schedule.simulated, rng)
+        return allocation_batch(
+            simulated, setting, partial(self.inputs, setting=setting), schedule, rng
+        )
 
     def loss(self, network: Any, batch: AllocationBatch) -> Tensor:
         """See `allocation_loss`."""
@@ -80,6 +86,7 @@ class AmortizedPosterior(Learner):
         data: ArrayLike | Mapping[str, ArrayLike],
         draws: int = 1_000,
         *,
+        settings: Mapping[str, ArrayLike] | None = None,
         random_seed: Any = None,
         batch: int = 1_000,
     ) -> Draws:
@@ -90,6 +97,8 @@ class AmortizedPosterior(Learner):
         data : array_like, or dict of array_like by name of kernel variable
             Observations, shape (n, …).
         draws : int, default 1000
+        settings : dict of array_like by name of container, optional
+            What they are not as `build_model` sets them.
         random_seed : int or numpy.random.Generator, optional
         batch : int, default 1000
             Draws at a time.
@@ -100,12 +109,13 @@ class AmortizedPosterior(Learner):
         """
         rng = np.random.default_rng(random_seed)
         generator = self._generator(rng)
-        items = self.items_of(data)
-        encoded = self.encode(items)
+        setting = self.setting(settings)
+        items = self.items_of(data, setting)
+        encoded = self.encode(items, setting)
         parts = []
         for first in range(0, draws, batch):
             shape = (min(batch, draws - first), len(items))
-            paths = Paths(self.network, self.target, items, encoded, shape[0])
+            paths = Paths(self.network, setting.exact, items, encoded, shape[0])
             order = rng.permuted(np.broadcast_to(np.arange(shape[1]), shape), axis=1)
             parts.append(draw_allocations(paths, order, generator))
         return Draws.joined(parts)
@@ -116,13 +126,14 @@ class AmortizedPosterior(Learner):
         branches: int = 1_000,
         *,
         mode: Literal["smc", "best"] = "smc",
+        settings: Mapping[str, ArrayLike] | None = None,
         random_seed: Any = None,
     ) -> Draws:
         """Run denoising paths along one random order, scored by the model's density on the way.
 
         Parameters
         ----------
-        data, random_seed
+        data, settings, random_seed
             See `draw`.
         branches : int, default 1000
             Number of paths.
@@ -137,21 +148,29 @@ class AmortizedPosterior(Learner):
         """
         check_option("mode", mode, ("smc", "best"))
         rng = np.random.default_rng(random_seed)
-        paths = self.paths(data, branches)
+        paths = self.paths(data, branches, settings=settings)
         order = rng.permutation(paths.labels.shape[1])
         if mode == "best":
             return find_best(paths, order)
         return run_branches(paths, order, self._generator(rng), rng).draws
 
-    def paths(self, data: ArrayLike | Mapping[str, ArrayLike], n_paths: int) -> Paths:
+    def paths(
+        self,
+        data: ArrayLike | Mapping[str, ArrayLike],
+        n_paths: int,
+        *,
+        settings: Mapping[str, ArrayLike] | None = None,
+    ) -> Paths:
         """Paths of a data set, nothing placed yet."""
-        items = self.items_of(data)
-        return Paths(self.network, self.target, items, self.encode(items), n_paths)
+        setting = self.setting(settings)
+        items = self.items_of(data, setting)
+        encoded = self.encode(items, setting)
+        return Paths(self.network, setting.exact, items, encoded, n_paths)
 
     @torch.no_grad()
-    def encode(self, items: NDArray[np.float64]) -> Encoded:
+    def encode(self, items: NDArray[np.float64], setting: Setting | None = None) -> Encoded:
         """A data set, rows of shape (n, P), as the network sees it when it draws."""
-        return self.network.eval().encode(*self.inputs(items[None]))
+        return self.network.eval().encode(*self.inputs(items[None], setting))
 
     def _generator(self, rng: np.random.Generator) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(int(rng.integers(2**63)))
@@ -161,6 +180,7 @@ class AmortizedPosterior(Learner):
         data: ArrayLike | Mapping[str, ArrayLike],
         draws: int = 1_000,
         *,
+        settings: Mapping[str, ArrayLike] | None = None,
         random_seed: Any = None,
         correct: bool = True,
     ) -> xr.DataTree:
@@ -168,7 +188,7 @@ class AmortizedPosterior(Learner):
 
         Parameters
         ----------
-        data, draws, random_seed
+        data, draws, settings, random_seed
             See `draw`.
         correct : bool, default True
             Resample the partitions by their Pareto-smoothed importance weights, see
@@ -182,39 +202,62 @@ class AmortizedPosterior(Learner):
             partition drawn exactly. ``sample_stats`` has log q and log p of the partitions.
         """
         rng = np.random.default_rng(random_seed)
-        found = self.out_of_distribution(data, random_seed=rng)
+        found = self.out_of_distribution(data, settings=settings, random_seed=rng)
         if found.flagged:
             _log.warning(
                 "The data are unlike those that the model simulates (p = %.3f): the network has "
                 "seen few such, if any. Look at the prior, or use dps.sample().",
                 found.p_value,
             )
-        drawn = self.draw(data, max(draws, _FEWEST) if correct else draws, random_seed=rng)
+        n_draws = max(draws, _FEWEST) if correct else draws
+        drawn = self.draw(data, n_draws, settings=settings, random_seed=rng)
         if correct:
             drawn = resample(drawn, rng, draws)
+        return replay(self.model(data, settings=settings), drawn, random_seed=rng)
+
+    def model(
+        self,
+        data: ArrayLike | Mapping[str, ArrayLike],
+        *,
+        settings: Mapping[str, ArrayLike] | None = None,
+    ) -> pm.Model:
+        """Build the model of a data set.
+
+        Parameters
+        ----------
+        data, settings
+            See `draw`.
+        """
         names = self.simulator.kernel_names
         data = data if isinstance(data, Mapping) else {names[0]: data}
-        model = with_data(self.build_model(len(drawn.labels[0])), data)
-        return replay(model, drawn, random_seed=rng)
+        model = with_data(self.build_model(len(np.asarray(data[names[0]]))), data)
+        pm.set_data(self.settings.complete(settings), model=model)
+        return model
 
     def out_of_distribution(
-        self, data: ArrayLike | Mapping[str, ArrayLike], *, random_seed: Any = None
+        self,
+        data: ArrayLike | Mapping[str, ArrayLike],
+        *,
+        settings: Mapping[str, ArrayLike] | None = None,
+        random_seed: Any = None,
     ) -> OutOfDistribution:
         """Whether a data set is unlike those that the network was trained on.
 
         Parameters
         ----------
-        data, random_seed
+        data, settings, random_seed
             See `draw`.
 
         Returns
         -------
         OutOfDistribution
-            Against 199 data sets of the same size from the prior predictive.
+            Against 199 data sets of the same size from the prior predictive, with these settings.
         """
-        items = self.items_of(data)[:, self._seen]
+        setting = self.setting(settings)
+        items = self.items_of(data, setting)[:, self._seen]
         self.simulator.seed(int(np.random.default_rng(random_seed).integers(2**31)))
-        simulated = self.simulator.draw(_COMPARED).items[:, : len(items), self._seen]
+        repeated = {name: np.repeat(x[None], _COMPARED, 0) for name, x in setting.values.items()}
+        simulated = self.simulator.draw(_COMPARED, repeated).items[:, : len(items), self._seen]
         return out_of_distribution(items, list(simulated))
 
 

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from pymc.blocking import PointType
 
 from pymc_dpsteps.amortized.allocation import Encoded
-from pymc_dpsteps.amortized.learner import fingerprint
+from pymc_dpsteps.amortized.fingerprint import fingerprint
 from pymc_dpsteps.amortized.paths import Paths, draw_allocations
 from pymc_dpsteps.amortized.posterior import AmortizedPosterior
 from pymc_dpsteps.amortized.replay import complete
+from pymc_dpsteps.amortized.settings import Setting
 from pymc_dpsteps.amortized.target import Target
 from pymc_dpsteps.amortized.walks import options_along
+from pymc_dpsteps.mixture.read import read_mixture
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.arguments import positive_integer
 from pymc_dpsteps.steps.marginal import MarginalStep
@@ -84,9 +86,12 @@ class RemaskingStep(MarginalStep):
 
     def _compile(self) -> None:
         super()._compile()
-        self._target = Target(self._mixture)
+        settings = self.posterior.settings
+        values = settings.complete(settings.of(self.model))
+        model = settings.as_random(self.model)
+        mixture = read_mixture(model, self._allocation_name) if values else self._mixture
         smallest, largest = self.posterior.n
-        if fingerprint(self._mixture) != self.posterior.fingerprint:
+        if fingerprint(mixture) != self.posterior.fingerprint:
             raise MixtureError(
                 "The network was trained for another model than this one: densities, constants or "
                 "the number of components differ. Train one for this model."
@@ -96,6 +101,9 @@ class RemaskingStep(MarginalStep):
                 f"The model has {self._mixture.n_items} items; the network was trained for "
                 f"{smallest} to {largest}. Train one for that many."
             )
+        # In rows of data that look like those that the network was trained on.
+        self._target = Target(mixture, values)
+        self._setting = Setting(values, settings.row(values), self._target)
         self._encoded: Encoded | None = None
 
     def _set_context(self, point: PointType) -> None:
@@ -112,8 +120,8 @@ class RemaskingStep(MarginalStep):
         options = options_along(state.z[order][None])
         given = np.repeat(options, 1 + self.proposals, axis=0)
         given[1:, first:] = -1
-        code = self._target.given(*state.parameters[0])
-        paths = Paths(self.posterior.network, self._target, state.items, encoded, len(given), code)
+        target = self._target.given(state.parameters)
+        paths = Paths(self.posterior.network, target, target.items, encoded, len(given))
         generator = torch.Generator(self.posterior.device)
         drawn = draw_allocations(
             paths,
@@ -123,6 +131,10 @@ class RemaskingStep(MarginalStep):
             first=first,
         )
         log_weight = drawn.log_p - drawn.log_q
+        if target.slots is not None:  # the present partition is in slots already
+            counts = state.counts[None]
+            log_weight[0] = paths.walks.log_prob[0] - paths.log_q[0]
+            log_weight[0] += (target.slots.log_change(counts) - target.slots.log_q(counts))[0]
         present = 0
         for proposed in range(1, len(given)):
             if np.log(rng.random()) < log_weight[proposed] - log_weight[present]:
@@ -137,7 +149,7 @@ class RemaskingStep(MarginalStep):
     def _encode(self) -> Encoded:
         """The data as the network sees them, kept until they change."""
         if self._encoded is None:
-            self._encoded = self.posterior.encode(self._state.items)
+            self._encoded = self.posterior.encode(self._target.items, self._setting)
         return self._encoded
 
     def _order(self, encoded: Encoded) -> tuple[NDArray[np.int64], int]:
@@ -152,8 +164,14 @@ class RemaskingStep(MarginalStep):
         return np.concatenate([others, self.rng.permutation(masked)]), n - block
 
     def _take(self, labels: NDArray[np.int64], others: NDArray[np.int64]) -> None:
-        """Take over a partition: clusters with other items keep their slots, new ones get any."""
+        """Take over a partition: clusters with other items keep their slots, new ones get any.
+
+        Where slots differ they were drawn with it, all of them.
+        """
         z = self._state.z
+        if self._target.slots is not None:
+            z[:] = labels
+            return
         slots = np.full(self._mixture.n_components, -1)
         slots[labels[others]] = z[others]
         empty = np.setdiff1d(np.arange(len(slots)), z[others])

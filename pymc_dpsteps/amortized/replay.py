@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pymc_dpsteps.amortized.paths import Draws
 from pymc_dpsteps.jit import njit
+from pymc_dpsteps.mixture.structure import PriorKind
 from pymc_dpsteps.steps.marginal import MarginalStep
 from pymc_dpsteps.steps.state import chain_at
 from pymc_dpsteps.steps.updates import prepare, update_concentration, update_rest
@@ -23,7 +24,7 @@ _UPDATES = 20
 
 @njit
 def complete(chain: int, updates: int, swap: bool, update_atoms: bool, weights: int) -> None:
-    """Draw atoms and concentration given the allocation."""
+    """Draw atoms, concentration and weights given the allocation."""
     rng, state = chain_at(chain)
     prepare(state)
     if len(state.theta) > 0:
@@ -44,10 +45,13 @@ class Replay(MarginalStep):
         super().__init__(**kwargs)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
-        # Slots have no order: as in MCMC a cluster may be in any.
-        slots = self.rng.permutation(self._mixture.n_components)
+        slots = np.arange(self._mixture.n_components)
+        if self._mixture.prior.kind is PriorKind.CRP:
+            # Slots have no order: as in MCMC a cluster may be in any.
+            slots = self.rng.permutation(slots)
         self._state.z[:] = slots[self.labels[self.iteration]]
-        complete(self._chain, _UPDATES, *rest)
+        _, atoms, weights = rest
+        complete(self._chain, _UPDATES, False, atoms, weights)
         return 0, 0, 0
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
@@ -66,6 +68,8 @@ class Simulator:
     mixture : Mixture
     items : TensorVariable, shape (N, P)
         The row of data per item, as a graph of the mixture's model.
+    settings : dict of numpy.ndarray by name, optional
+        Values of variables of the model that are random in it, but given: see `Settings`.
 
     Raises
     ------
@@ -74,7 +78,12 @@ class Simulator:
         row each, or the model has observed variables or potentials beside the kernel.
     """
 
-    def __init__(self, mixture: Mixture, items: TensorVariable) -> None:
+    def __init__(
+        self,
+        mixture: Mixture,
+        items: TensorVariable,
+        settings: Mapping[str, NDArray] | None = None,
+    ) -> None:
         refuse_incomplete(mixture)
         model = mixture.model
         self._kernels = [model[name] for name in mixture.kernel_names]
@@ -93,13 +102,21 @@ class Simulator:
                 "plain observed values. Use MCMC: dps.sample()."
             )
         self._values: list[Variable] = list(values)
-        (drawn,) = clone_replace([items], values, rebuild_strict=False)
+        self._own = settings or {}
+        self._settings = {
+            name: pytensor.shared(x, name=name, shape=x.shape) for name, x in self._own.items()
+        }
         atoms = [atom.rv for atom in mixture.atoms]
         self._names = [rv.name for rv in atoms]
-        outputs = [drawn, mixture.allocation, *self._kernels, *atoms]
-        self._draw = pm.pytensorf.compile([], outputs, random_seed=0, mode="NUMBA")
-        inputs = [value.type(name=rv.name) for value, rv in values.items()]
-        replaced = dict(zip(values, inputs, strict=True))
+        given = {model[name]: shared for name, shared in self._settings.items()}
+        outputs = [mixture.allocation, *self._kernels, *atoms]
+        outputs = list(clone_replace(outputs, given, rebuild_strict=False))
+        known = {model.rvs_to_values[rv]: shared for rv, shared in given.items()}
+        drawn = dict(zip(self._values, outputs[1:], strict=False))
+        (rows,) = clone_replace([items], known | drawn, rebuild_strict=False)
+        self._draw = pm.pytensorf.compile([], [rows, *outputs], random_seed=0, mode="NUMBA")
+        inputs = [value.type(name=value.name) for value in self._values]
+        replaced = known | dict(zip(self._values, inputs, strict=True))
         (of_data,) = clone_replace([items], replaced, rebuild_strict=False)
         self._items = pm.pytensorf.compile(inputs, [of_data], mode="NUMBA")
 
@@ -129,10 +146,20 @@ class Simulator:
             seed,
         )
 
-    def draw(self, n_datasets: int) -> DataSets:
-        """Draw data sets, one after the other."""
-        columns = list(zip(*(self._draw() for _ in range(n_datasets)), strict=True))
-        items, labels, *rest = [np.stack(column) for column in columns]
+    def draw(self, n_datasets: int, settings: Mapping[str, NDArray] | None = None) -> DataSets:
+        """Draw data sets, one after the other.
+
+        Parameters
+        ----------
+        n_datasets : int
+        settings : dict of numpy.ndarray by name, shape (data set, …), optional
+            Default: as the simulator was made with.
+        """
+        rows = []
+        for s in range(n_datasets):
+            self._set(settings and {name: x[s] for name, x in settings.items()})
+            rows.append(self._draw())
+        items, labels, *rest = [np.stack(column) for column in zip(*rows, strict=True)]
         kernels, atoms = rest[: len(self._kernels)], rest[len(self._kernels) :]
         return DataSets(
             items=items,
@@ -141,19 +168,28 @@ class Simulator:
             atoms=dict(zip(self._names, atoms, strict=True)),
         )
 
-    def items_of(self, *data: NDArray) -> NDArray[np.float64]:
+    def items_of(
+        self, *data: NDArray, settings: Mapping[str, NDArray] | None = None
+    ) -> NDArray[np.float64]:
         """Rows of observed data, one array a kernel variable, of N items."""
+        self._set(settings)
         typed = [y.astype(value.type.dtype) for y, value in zip(data, self._values, strict=True)]
         (items,) = self._items(*typed)
         return np.ascontiguousarray(items)
 
+    def _set(self, settings: Mapping[str, ArrayLike] | None) -> None:
+        for name, shared in self._settings.items():
+            shared.set_value(np.asarray((settings or self._own)[name]))
 
-def item_rows(mixture: Mixture) -> TensorVariable:
+
+def item_rows(mixture: Mixture, settings: Collection[str] = ()) -> TensorVariable:
     """Rows of data for networks where there is no `Target`: the observed values and covariates.
 
     Parameters
     ----------
     mixture : Mixture
+    settings : collection of str
+        Names of variables that are random in the model, but given.
 
     Returns
     -------
@@ -167,7 +203,7 @@ def item_rows(mixture: Mixture) -> TensorVariable:
     """
     model = mixture.model
     values = [model.rvs_to_values[model[name]] for name in mixture.kernel_names]
-    free = {model.rvs_to_values[rv] for rv in model.free_RVs}
+    free = {model.rvs_to_values[rv] for rv in model.free_RVs if rv.name not in settings}
     covariates = []
     for source in mixture.items:
         reached = set(ancestors([source]))

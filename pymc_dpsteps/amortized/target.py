@@ -4,21 +4,26 @@ With the atoms of a conjugate pair integrated out, and the concentration too whe
 
     p(y, c) = p(c) Π_k m(y of cluster k),   p(c) = e^{A(n, k)} Π_k (1 - d)_{n_k - 1},
 
-    A(n, k) = log ∫ p(α) Π_{l=1}^{k-1} (α + l d) / (α + 1)_{n-1} dα,
-
-the exchangeable partition probabilities of the Chinese restaurant process (Pitman 2006, section
-3.2) averaged over the prior of α, a table computed by quadrature. One item after the other, in
-any order, this is the urn's rule times the predictive density of the item in a cluster.
+the exchangeable partition probabilities of the Chinese restaurant process averaged over the prior
+of α (`seats`). One item after the other, in any order, this is the urn's rule times the predictive
+density of the item in a cluster. Under truncated sticks or Dirichlet weights the network works
+with a law of partitions that is close to the model's, and what it draws is put into slots and
+weighted by the model's own p(z, y), which is in closed form as well (`slots`).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from pytensor.graph.traversal import ancestors
 from scipy.special import logsumexp
 
+from pymc_dpsteps.amortized.seats import LEAST, Grid, partition_law, quadrature, seats
+from pymc_dpsteps.amortized.slots import Slots, counts_of
 from pymc_dpsteps.amortized.walks import (
     Compiled,
     Walk,
@@ -35,8 +40,6 @@ __all__ = ["Target", "refuse_incomplete"]
 
 _STATISTICS = ("refresh", "shift", "log_predictive")
 _ORDER = list(SIGNATURES)
-_FAR = 40.0  # nats below its largest value an integrand is left out
-_GRID = 0.05  # spacing of the quadrature in value space
 
 
 class Target:
@@ -46,23 +49,43 @@ class Target:
     ----------
     mixture : Mixture
         A model as read by `read_mixture`; N is the largest number of items.
+    settings : dict of array_like by name, optional
+        Values of variables of the model that are random in it, but given: see `Settings`.
+
+    Attributes
+    ----------
+    items : numpy.ndarray of float64, shape (N, P)
+        Rows of the model's own data.
+    seats : numpy.ndarray of float64, shape (N + 2, K + 1)
+        A(n, k) of the law of partitions, see `partition_law`.
+    slots : Slots or None
+        Where the weights have an order or a law of their own, so that the allocation says more
+        than its partition: what puts clusters into slots. None for a Chinese restaurant process.
+    code : Compiled
 
     Raises
     ------
     MixtureError
-        If the allocation has no Chinese restaurant prior, the atoms cannot be integrated out,
-        items are missing or grouped, or other variables than one concentration are random.
+        If the law of the weights is unknown, the atoms cannot be integrated out, items are missing
+        or grouped, or other variables than one concentration are random.
     """
 
-    def __init__(self, mixture: Mixture) -> None:
+    items: NDArray[np.float64]
+    seats: NDArray[np.float64]
+    slots: Slots | None
+    code: Compiled
+
+    def __init__(self, mixture: Mixture, settings: Mapping[str, ArrayLike] | None = None) -> None:
+        settings = settings or {}
         self.mixture = mixture
         self.n_items, self.n_components = mixture.n_items, mixture.n_components
         name = mixture.allocation.name
-        if mixture.prior.kind is not PriorKind.CRP:
+        if mixture.prior.kind is PriorKind.WEIGHTS:
             raise MixtureError(
                 f"{name} has {mixture.prior.kind.value}; expected a Chinese restaurant process, "
-                f"whose partitions have a probability in closed form. Write {name} = "
-                "dps.ChineseRestaurantProcess(…), or use MCMC: dps.sample()."
+                "stick-breaking or Dirichlet weights, whose allocations have a probability in "
+                f"closed form. Write {name} = dps.ChineseRestaurantProcess(…) or {name} = "
+                "pm.Categorical(…, pm.StickBreakingWeights(…)), or use MCMC: dps.sample()."
             )
         conjugacy = find_conjugacy(mixture)
         if not conjugacy.complete:
@@ -74,20 +97,69 @@ class Target:
                 "(see dps.conjugacy), or use MCMC: dps.sample()."
             )
         refuse_incomplete(mixture)
-        if len(mixture.concentration) > 1:
-            names = [rv.name for rv in mixture.concentration]
+        self._concentration = [rv for rv in mixture.concentration if rv.name not in settings]
+        if len(self._concentration) > 1:
+            names = [rv.name for rv in self._concentration]
             raise MixtureError(f"Expected one concentration variable; found {', '.join(names)}.")
         self.compiled: CompiledMixture = compile_mixture(
-            mixture, mixture.concentration, conjugacy, statistics=_STATISTICS
+            mixture, self._concentration, conjugacy, statistics=_STATISTICS
         )
-        if self.compiled.context_names:
+        if found := [name for name in self.compiled.context_names if name not in settings]:
             raise MixtureError(
-                f"{', '.join(self.compiled.context_names)}: the base measure or the kernel "
+                f"{', '.join(found)}: the base measure or the kernel "
                 "depends on variables that are random for all clusters together; expected none "
                 "but the concentration. Fix them, or use MCMC: dps.sample()."
             )
-        _, shared = self.compiled.context()
-        self.seats, discount = self._table(shared)
+        self._prior_varies = True
+        self._set(settings)
+        given = [rv for rv in mixture.model.free_RVs if rv.name in settings]
+        self._prior_varies = not set(ancestors([mixture.prior.parameters])).isdisjoint(given)
+
+    def at(self, settings: Mapping[str, ArrayLike]) -> Self:
+        """The target with other values of the settings, all of them."""
+        result = copy(self)
+        result._set(settings)
+        return result
+
+    def _set(self, settings: Mapping[str, ArrayLike]) -> None:
+        values = [np.asarray(settings[name]) for name in self.compiled.context_names]
+        self.items, shared = self.compiled.context(*values)
+        if self._prior_varies:
+            self._use(self._integrated(shared), shared)
+        else:  # a quadrature takes long
+            self.code = self.code._replace(shared=shared)
+
+    def _integrated(self, shared: NDArray[np.float64]) -> Grid:
+        """The urn's parameters, over the prior of the concentration where it is random."""
+        function: Any = self.compiled.functions["concentration"]
+
+        def at(theta: float) -> tuple[float, NDArray[np.float64]]:
+            parameters = np.zeros((self.compiled.n_parameters, 2))
+            row = np.full(len(self._concentration), theta)
+            return float(function(row, shared, parameters)), parameters
+
+        if not self._concentration:
+            log_prior, parameters = at(0.0)
+            return Grid(np.array([log_prior]), parameters[None])
+        model = self.mixture.model
+        value = model.rvs_to_values[self._concentration[0]]
+        start = float(model.initial_point(random_seed=0)[value.name])
+        kind = self.mixture.prior.kind
+        return quadrature(at, start, kind, self.n_items + 1, self.n_components)
+
+    def _use(self, grid: Grid, shared: NDArray[np.float64]) -> None:
+        kind = self.mixture.prior.kind
+        alpha, discounts = partition_law(kind, grid.parameters)
+        discount = float(discounts[0])
+        if np.ptp(discounts) > 0.0:
+            if kind is PriorKind.CRP:
+                raise MixtureError(
+                    "The discount is random; partitions have a probability in closed form for a "
+                    "fixed one. Give ChineseRestaurantProcess a number."
+                )
+            discount, alpha = 0.0, alpha.clip(min=LEAST)
+        self.seats = seats(grid.log_weights, alpha, discount, self.n_items + 1, self.n_components)
+        self.slots = None if kind is PriorKind.CRP else Slots(kind, grid, self.seats, discount)
         addresses = [self.compiled.addresses[_ORDER.index(name)] for name in _STATISTICS]
         self.code = Compiled(
             seats=self.seats,
@@ -97,47 +169,11 @@ class Target:
             addresses=np.array(addresses),
         )
 
-    def _table(self, shared: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-        """Table of A(n, k), and the discount."""
-        function: Any = self.compiled.functions["concentration"]
-        parameters = np.zeros((1, 2))
-
-        def at(theta: float) -> tuple[float, float, float]:
-            row = np.full(len(self.mixture.concentration), theta)
-            log_prior = float(function(row, shared, parameters))
-            return log_prior, float(parameters[0, 0]), float(parameters[0, 1])
-
-        n, k = self.n_items + 1, self.n_components
-        grid = [at(0.0)]
-        if self.mixture.concentration:
-            value = self.mixture.model.rvs_to_values[self.mixture.concentration[0]]
-            start = float(self.mixture.model.initial_point(random_seed=0)[value.name])
-            grid = [at(start)]
-            largest = _masses(grid[0], n, k)
-            for step in (-_GRID, _GRID):
-                theta, mass = start, _masses(at(start), n, k)
-                while (mass > largest - _FAR).any():
-                    theta += step
-                    point = at(theta)
-                    grid = [point, *grid] if step < 0 else [*grid, point]
-                    mass = _masses(point, n, k)
-                    largest = np.maximum(largest, mass)
-        log_prior, alpha, discounts = np.array(grid).T
-        if np.ptp(discounts) > 0.0:
-            raise MixtureError(
-                "The discount is random; partitions have a probability in closed form for a "
-                "fixed one. Give ChineseRestaurantProcess a number."
-            )
-        if len(grid) > 1:
-            log_prior = log_prior + np.log(_GRID)
-        return _seats(log_prior, alpha, discounts[0], n, k), float(discounts[0])
-
-    def given(self, alpha: float, discount: float) -> Compiled:
-        """The target given the concentration: what compiled code needs of it."""
-        seats = _seats(
-            np.zeros(1), np.array([alpha]), discount, self.n_items + 1, self.n_components
-        )
-        return self.code._replace(seats=seats, discount=np.array([discount]))
+    def given(self, parameters: NDArray[np.float64]) -> Self:
+        """The target given the urn's parameters, shape (rows, 2)."""
+        result = copy(self)
+        result._use(Grid(np.zeros(1), parameters[None].copy()), self.code.shared)
+        return result
 
     def walks(self, n_walks: int) -> Walk:
         """Empty partitions.
@@ -162,12 +198,13 @@ class Target:
     def log_prob(
         self, items: NDArray[np.float64], labels: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Log p(y, c), for label vectors of the items.
+        """Log p(y, c), for label vectors of the items; log p(y, z) where there are `slots`.
 
         Parameters
         ----------
         items : numpy.ndarray of float64, shape (n, P)
         labels : numpy.ndarray of int64, shape (draws, n)
+            The slots z, where there are some; else however numbered.
 
         Returns
         -------
@@ -177,6 +214,8 @@ class Target:
         fits = (options == 0).sum(1) <= self.n_components
         result = np.full(len(labels), -np.inf)
         result[fits] = self._walked(items, options[fits]).log_prob
+        if self.slots is not None:
+            result += self.slots.log_change(counts_of(labels, self.n_components))
         return result
 
     def log_predictive(
@@ -202,10 +241,32 @@ class Target:
         walks = self._walked(items, options_along(labels))
         log_weights = np.empty((len(labels), self.n_components + 1))
         result = np.empty((len(labels), len(new)))
+        change = self._change_of_options(labels, walks)
         for j in range(len(new)):
             weigh_options(np.full(len(labels), j), new, walks, self.code, log_weights)
-            result[:, j] = logsumexp(log_weights, axis=1)
+            result[:, j] = logsumexp(log_weights + change, axis=1)
         return result
+
+    def _change_of_options(self, labels: NDArray[np.int64], walks: Walk) -> NDArray[np.float64]:
+        """Log of the urn's probability of every option, less that by the law of partitions."""
+        change = np.zeros((len(labels), self.n_components + 1))
+        if self.slots is None:
+            return change
+        change[:] = -np.inf
+        counts = counts_of(labels, self.n_components)
+        before = self.slots.log_change(counts)
+        first = np.array([[np.argmax(c == k) for k in range(self.n_components)] for c in labels])
+        order = np.argsort(np.where(counts > 0, first, labels.shape[1]), axis=1, kind="stable")
+        rows = np.arange(len(labels))
+        for option in range(self.n_components):
+            slot = order[:, option]
+            more = counts.copy()
+            more[rows, slot] += 1
+            taken = self.slots.log_change(more) - before
+            old = counts[rows, slot] > 0
+            change[old, option + 1] = taken[old]
+            change[~old, 0] = np.logaddexp(change[~old, 0], taken[~old])
+        return change
 
     def _walked(self, items: NDArray[np.float64], options: NDArray[np.int64]) -> Walk:
         """Partitions of the items in their order."""
@@ -226,40 +287,3 @@ def refuse_incomplete(mixture: Mixture) -> None:
             f"{', '.join(found)}: missing entries and several observations per item are not "
             "amortized; expected one complete row per item. Use MCMC: dps.sample()."
         )
-
-
-def _seats(
-    log_prior: NDArray[np.float64], alpha: NDArray[np.float64], discount: float, n: int, k: int
-) -> NDArray[np.float64]:
-    """Table of A(n, k), the mean over values of alpha with these log weights."""
-    opened, seated = _log_factors(alpha, discount, n, k)
-    seats = np.full((n + 1, k + 1), -np.inf)
-    seats[0, 0] = 0.0
-    for size in range(1, n + 1):
-        most = min(size, k)
-        seats[size, 1 : most + 1] = logsumexp(
-            log_prior + opened[1 : most + 1] - seated[size], axis=1
-        )
-    return seats
-
-
-def _log_factors(
-    alpha: NDArray[np.float64], discount: float, n: int, k: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log of Π (α + l d) by number of clusters, and of (α + 1)_{n-1} by number of items."""
-    opened = np.zeros((k + 1, len(alpha)))
-    if k > 1:
-        more = np.log(alpha + discount * np.arange(1, k)[:, None])
-        opened[2:] = np.cumsum(more, axis=0)
-    seated = np.zeros((n + 1, len(alpha)))
-    if n > 1:
-        seated[2:] = np.cumsum(np.log(alpha + np.arange(1, n)[:, None]), axis=0)
-    return opened, seated
-
-
-def _masses(point: tuple[float, float, float], n: int, k: int) -> NDArray[np.float64]:
-    """Log of the integrand at a point of the grid, for few clusters and for many."""
-    log_prior, alpha, discount = point
-    opened, seated = _log_factors(np.array([alpha]), discount, n, k)
-    places = ((1, 1), (1, n), (min(n, k), n))
-    return np.array([log_prior + opened[j, 0] - seated[size, 0] for j, size in places])

@@ -55,7 +55,7 @@ class ThetaPosterior(Learner):
 
     Parameters
     ----------
-    build_model, n, size, device
+    build_model, n, size, settings, device
         See `Learner`.
     prediction : {"edm", "v", "noise"}, default "edm"
         See `ThetaNetwork`.
@@ -76,21 +76,24 @@ class ThetaPosterior(Learner):
         n: tuple[int, int],
         *,
         size: Size | None = None,
+        settings: Mapping[str, Any] | None = None,
         prediction: Prediction = "edm",
         device: str = "cpu",
     ) -> None:
         self.prediction: Prediction = prediction
-        super().__init__(build_model, n, size=size, device=device)
+        super().__init__(build_model, n, size=size, settings=settings, device=device)
 
     def options(self) -> dict[str, Any]:
-        """What it was made with beside model, n, size and device."""
+        """What it was made with beside model, n, size, settings and device."""
         return {"prediction": self.prediction}
 
-    def _make_network(self, drawn: DataSets, inputs: int, induced: int) -> ThetaNetwork:
+    def _make_network(
+        self, drawn: DataSets, inputs: int, context: int, induced: int
+    ) -> ThetaNetwork:
         self.parameters = Parameters(self.mixture, drawn.theta(), unconstrained=True)
         return ThetaNetwork(
             inputs,
-            1,
+            context,
             self.parameters.width,
             prediction=self.prediction,
             induced=induced,
@@ -99,9 +102,9 @@ class ThetaPosterior(Learner):
 
     def batch(self, schedule: Schedule, rng: np.random.Generator) -> ThetaBatch:
         """Simulate data sets with the parameters of their items."""
-        simulated = self.simulate(schedule.batch, rng)
+        simulated, setting = self.simulate(schedule.batch, rng)
         theta = torch.from_numpy(self.parameters.rows(simulated.theta())).float()
-        return ThetaBatch(self.inputs(simulated.items), theta, int(rng.integers(2**31)))
+        return ThetaBatch(self.inputs(simulated.items, setting), theta, int(rng.integers(2**31)))
 
     def loss(self, network: Any, batch: ThetaBatch) -> Tensor:
         """See `theta_loss`."""
@@ -113,6 +116,7 @@ class ThetaPosterior(Learner):
         data: ArrayLike | Mapping[str, ArrayLike],
         draws: int = 1_000,
         *,
+        settings: Mapping[str, ArrayLike] | None = None,
         sampler: Sampler | None = None,
         random_seed: Any = None,
         batch: int = 250,
@@ -124,6 +128,8 @@ class ThetaPosterior(Learner):
         data : array_like, or dict of array_like by name of kernel variable
             Observations, shape (n, …).
         draws : int, default 1000
+        settings : dict of array_like by name of container, optional
+            What they are not as `build_model` sets them.
         sampler : Sampler, optional
         random_seed : int or numpy.random.Generator, optional
         batch : int, default 250
@@ -136,7 +142,8 @@ class ThetaPosterior(Learner):
         """
         rng = np.random.default_rng(random_seed)
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**63)))
-        inputs = self.inputs(self.items_of(data)[None])
+        setting = self.setting(settings)
+        inputs = self.inputs(self.items_of(data, setting)[None], setting)
         parts = [
             draw_theta(self.network, inputs, min(batch, draws - first), generator, sampler)
             for first in range(0, draws, batch)

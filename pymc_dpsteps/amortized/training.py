@@ -6,7 +6,7 @@ One run for all networks: a stream of batches and a loss, both of the `Learner`,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -54,6 +54,7 @@ def train(
     n: tuple[int, int],
     *,
     budget: str | float = "10min",
+    settings: Mapping[str, Any] | None = None,
     size: Size | None = None,
     schedule: Schedule | None = None,
     checkpoint: str | Path | None = None,
@@ -70,6 +71,9 @@ def train(
         ``build_model(n)`` returns the `pymc.Model` of n observations; its data do not matter.
     n : tuple of int
         Smallest and largest number of observations.
+    settings : dict by name of container, optional
+        Laws of `pymc.Data` containers of the model, such as ``{"alpha": pm.Gamma.dist(2, 2)}``: the
+        network is trained for all their values, not for what `build_model` sets.
     size : Size, optional
     budget, schedule, checkpoint, workers, accelerator, random_seed, progressbar
         See `fit`.
@@ -83,11 +87,11 @@ def train(
     MixtureError
         If the model is not one whose partitions have a probability in closed form.
     ValueError
-        If n or budget makes no sense.
+        If n, settings or budget makes no sense.
     """
     rng = np.random.default_rng(random_seed)
     torch.manual_seed(int(rng.integers(2**31)))
-    posterior = AmortizedPosterior(build_model, n, size=size)
+    posterior = AmortizedPosterior(build_model, n, size=size, settings=settings)
     return fit(
         posterior,
         budget=budget,
