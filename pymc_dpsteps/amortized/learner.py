@@ -29,6 +29,7 @@ from pymc_dpsteps.mixture.structure import MixtureError
 
 __all__ = ["Learner", "Size"]
 
+_FORMAT = 3
 _WEIGHTS, _DESCRIPTION = "network.safetensors", "posterior.json"
 _SCALED_BY = 1_000  # data sets from the prior
 _MOST_ODDS = 5.0  # log odds of a pair beyond which it makes no difference
@@ -294,7 +295,7 @@ class Learner(ABC):
     def description(self) -> dict[str, Any]:
         """What is saved beside the weights; equal where these fit."""
         return {
-            "format": 3,
+            "format": _FORMAT,
             "learner": type(self).__name__,
             "fingerprint": self.fingerprint,
             "n": list(self.n),
@@ -344,11 +345,16 @@ class Learner(ABC):
         Raises
         ------
         ValueError
-            If it is a network of another class, or was trained for another model or with other
-            settings.
+            If it is a network of another class or format, or was trained for another model or with
+            other settings.
         """
         path = Path(path)
         description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
+        if (version := description.get("format")) != _FORMAT:
+            raise ValueError(
+                f"{path} was saved in format {version}; this version reads format {_FORMAT}. "
+                "Train the network again."
+            )
         if (found := description["learner"]) != cls.__name__:
             raise ValueError(f"{path} holds a {found}, not a {cls.__name__}: {found}.load() it.")
         if (names := description["settings"]) != sorted(settings or {}):

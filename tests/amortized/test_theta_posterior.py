@@ -114,6 +114,10 @@ def test_fit_save_and_load(posterior, tmp_path):
         AmortizedPosterior.load(tmp_path / "network", normal_both)
     with pytest.raises(ValueError, match="trained for another model"):
         ThetaPosterior.load(tmp_path / "network", normal_mean)
+    description = tmp_path / "network" / "posterior.json"
+    description.write_text(description.read_text().replace('"format": 3', '"format": 1'))
+    with pytest.raises(ValueError, match="format 1; this version reads format 3"):
+        ThetaPosterior.load(tmp_path / "network", normal_both)
 
 
 def test_bad_input(posterior):
