@@ -1,7 +1,7 @@
 """A million items: blocked Gibbs, split–merge, and starts on growing subsets.
 
 Ten normal groups, six standard deviations apart, whose means and variances are unknown. Four chains
-start apart from each other, each on 1,000 items of its own choice, and should agree on all items.
+start apart from each other, each on 1,000 items of its own choice, and are compared on all items.
 The figure shows the number of clusters and Σp² along the chains.
 
 ``python examples/million_items.py`` takes 100,000 items and some minutes; with ``--full`` a
