@@ -10,7 +10,7 @@ Johansen, A. M. 2009, A tutorial on particle filtering and smoothing, section 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -68,12 +68,11 @@ def run_branches(
     n_paths = len(paths.log_q)
     log_weight, log_evidence, resampled = np.zeros(n_paths), 0.0, 0
     for t, item in enumerate(order):
-        chosen, before = np.full(n_paths, item), paths.walks.log_prob.copy()
+        chosen, before = np.full(n_paths, item), paths.walks.log_prob - paths.log_q
         log_q = paths.options(chosen)
         option = torch.multinomial(log_q.exp(), 1, generator=generator)[:, 0].cpu().numpy()
-        taken = at(log_q, option)
-        paths.take(chosen, option, taken)
-        log_weight += paths.walks.log_prob - before - taken
+        paths.take(chosen, option, at(log_q, option))
+        log_weight += paths.walks.log_prob - paths.log_q - before
         weight = np.exp(log_weight - log_weight.max())
         few = weight.sum() ** 2 / (weight**2).sum() < _FEW * n_paths
         if few and t + 1 < len(order):
@@ -81,9 +80,10 @@ def run_branches(
             paths.choose(systematic(weight / weight.sum(), n_paths, rng))
             log_weight[:] = 0.0
             resampled += 1
-    log_p = paths.walks.log_prob
+    draws = paths.draws()
+    draws = replace(draws, log_q=draws.log_p - log_weight - log_evidence)
     total = log_evidence + logsumexp(log_weight) - np.log(n_paths)
-    return Branches(Draws(paths.labels, log_p - log_weight - log_evidence, log_p), resampled, total)
+    return Branches(draws, resampled, total)
 
 
 @torch.no_grad()

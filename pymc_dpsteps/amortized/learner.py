@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pymc as pm
@@ -25,16 +25,15 @@ from torch import Tensor, nn
 from pymc_dpsteps.amortized.network import Inputs, induced_points
 from pymc_dpsteps.amortized.schedule import Schedule
 from pymc_dpsteps.amortized.simulate import DataSets, Simulator, item_rows
-from pymc_dpsteps.amortized.target import Target
-from pymc_dpsteps.amortized.walks import pair_log_odds
+from pymc_dpsteps.amortized.target import Seating, Target
 from pymc_dpsteps.mixture import read_mixture
 from pymc_dpsteps.mixture.structure import Mixture, MixtureError
 
-__all__ = ["Learner", "Size", "fingerprint"]
+__all__ = ["MOST_ODDS", "Learner", "Size", "fingerprint"]
 
 _WEIGHTS, _DESCRIPTION = "network.safetensors", "posterior.json"
 _SCALED_BY = 1_000  # data sets from the prior
-_MOST_ODDS = 5.0  # log odds of a pair beyond which it makes no difference
+MOST_ODDS = 5.0  # log odds of a pair beyond which it makes no difference
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Learner(ABC):
 
     Attributes
     ----------
-    target : Target or None
+    target : Seating or None
         Exact density of partitions; None where there is none in closed form.
     simulator : Simulator
         Prior predictive.
@@ -97,8 +96,6 @@ class Learner(ABC):
     ValueError
         If n or device makes no sense.
     """
-
-    needs_target: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -161,12 +158,10 @@ class Learner(ABC):
         """What it was made with beside model, n, size and device."""
         return {}
 
-    def _find_target(self) -> Target | None:
+    def _find_target(self) -> Seating | None:
         try:
             return Target(self.mixture)
         except MixtureError:
-            if self.needs_target:
-                raise
             return None
 
     @property
@@ -199,9 +194,7 @@ class Learner(ABC):
         context = np.full((len(items), 1), np.log(items.shape[1] / self.n[1]))
         log_odds = np.zeros((len(items), items.shape[1], items.shape[1]))
         if self.target is not None:
-            items = np.ascontiguousarray(items)
-            pair_log_odds(items, self.target.walks(1), self.target.code, log_odds)
-            log_odds = log_odds.clip(-_MOST_ODDS, _MOST_ODDS)
+            log_odds = self.target.log_odds(items).clip(-MOST_ODDS, MOST_ODDS)
         arrays = scaled, context, log_odds
         tensors = [torch.from_numpy(x).to(self.device, torch.float32) for x in arrays]
         return tensors[0], tensors[1], tensors[2]

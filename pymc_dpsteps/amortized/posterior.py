@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pymc as pm
@@ -22,15 +22,22 @@ from pymc_dpsteps.amortized.allocation_training import (
     allocation_batch,
     allocation_loss,
 )
+from pymc_dpsteps.amortized.atom_network import AtomNetwork
+from pymc_dpsteps.amortized.atom_paths import AtomPaths
+from pymc_dpsteps.amortized.atom_target import AtomTarget
+from pymc_dpsteps.amortized.atom_training import AtomBatch, atom_batch, atom_loss
 from pymc_dpsteps.amortized.branches import find_best, run_branches
 from pymc_dpsteps.amortized.check_outlier import OutOfDistribution, out_of_distribution
 from pymc_dpsteps.amortized.correct import resample
 from pymc_dpsteps.amortized.learner import Learner
+from pymc_dpsteps.amortized.parameters import Parameters
 from pymc_dpsteps.amortized.paths import Draws, Paths, draw_allocations
 from pymc_dpsteps.amortized.replay import replay
 from pymc_dpsteps.amortized.schedule import Schedule
 from pymc_dpsteps.amortized.simulate import DataSets
 from pymc_dpsteps.amortized.target import Target
+from pymc_dpsteps.conjugate import find_conjugacy
+from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.arguments import check_option
 
 __all__ = ["AmortizedPosterior", "with_data"]
@@ -59,20 +66,32 @@ class AmortizedPosterior(Learner):
     network : AllocationNetwork
     """
 
-    needs_target: ClassVar[bool] = True
-    target: Target
+    target: Target | AtomTarget
     network: AllocationNetwork
 
+    def _find_target(self) -> Target | AtomTarget:
+        integrated = find_conjugacy(self.mixture).complete
+        return Target(self.mixture) if integrated else AtomTarget(self.mixture)
+
     def _make_network(self, drawn: DataSets, inputs: int, induced: int) -> AllocationNetwork:
-        return AllocationNetwork(inputs, 1, induced=induced, **asdict(self.size))
+        size = {"induced": induced, **asdict(self.size)}
+        if isinstance(self.target, Target):
+            return AllocationNetwork(inputs, 1, **size)
+        self.parameters = Parameters(self.mixture, drawn.theta(), unconstrained=True)
+        return AtomNetwork(inputs, 1, self.target.n_values, **size)
 
-    def batch(self, schedule: Schedule, rng: np.random.Generator) -> AllocationBatch:
-        """Simulate a batch; see `allocation_batch`."""
+    def batch(self, schedule: Schedule, rng: np.random.Generator) -> AllocationBatch | AtomBatch:
+        """Simulate a batch; see `allocation_batch` and `atom_batch`."""
         simulated = self.simulate(schedule.batch * schedule.simulated, rng)
-        return allocation_batch(simulated, self.target, self.inputs, schedule, rng)
+        if isinstance(self.target, Target):
+            return allocation_batch(simulated, self.target, self.inputs, schedule, rng)
+        values = self.parameters.values(simulated.atoms)
+        return atom_batch(simulated, values, self.target, self.inputs, schedule, rng)
 
-    def loss(self, network: Any, batch: AllocationBatch) -> Tensor:
-        """See `allocation_loss`."""
+    def loss(self, network: Any, batch: AllocationBatch | AtomBatch) -> Tensor:
+        """See `allocation_loss` and `atom_loss`."""
+        if isinstance(batch, AtomBatch):
+            return atom_loss(network, batch)
         return allocation_loss(network, batch)
 
     def draw(
@@ -105,7 +124,7 @@ class AmortizedPosterior(Learner):
         parts = []
         for first in range(0, draws, batch):
             shape = (min(batch, draws - first), len(items))
-            paths = Paths(self.network, self.target, items, encoded, shape[0])
+            paths = self._paths(items, encoded, shape[0], generator, rng)
             order = rng.permuted(np.broadcast_to(np.arange(shape[1]), shape), axis=1)
             parts.append(draw_allocations(paths, order, generator))
         return Draws.joined(parts)
@@ -136,17 +155,43 @@ class AmortizedPosterior(Learner):
         Draws
         """
         check_option("mode", mode, ("smc", "best"))
+        if mode == "best" and isinstance(self.target, AtomTarget):
+            raise MixtureError(
+                "mode = 'best' compares partitions by their probability, which is not known in "
+                f"closed form where the atoms of {self.mixture.allocation.name} cannot be "
+                "integrated out. Use dps.find_map()."
+            )
         rng = np.random.default_rng(random_seed)
-        paths = self.paths(data, branches)
+        paths = self.paths(data, branches, random_seed=rng)
         order = rng.permutation(paths.labels.shape[1])
         if mode == "best":
             return find_best(paths, order)
         return run_branches(paths, order, self._generator(rng), rng).draws
 
-    def paths(self, data: ArrayLike | Mapping[str, ArrayLike], n_paths: int) -> Paths:
-        """Paths of a data set, nothing placed yet."""
+    def paths(
+        self,
+        data: ArrayLike | Mapping[str, ArrayLike],
+        n_paths: int,
+        *,
+        random_seed: Any = None,
+    ) -> Paths:
+        """Paths of a data set, nothing placed yet; the seed is that of atoms."""
+        rng = np.random.default_rng(random_seed)
         items = self.items_of(data)
-        return Paths(self.network, self.target, items, self.encode(items), n_paths)
+        return self._paths(items, self.encode(items), n_paths, self._generator(rng), rng)
+
+    def _paths(
+        self,
+        items: NDArray[np.float64],
+        encoded: Encoded,
+        n_paths: int,
+        generator: torch.Generator,
+        rng: np.random.Generator,
+    ) -> Paths:
+        network, target = self.network, self.target
+        if isinstance(network, AtomNetwork) and isinstance(target, AtomTarget):
+            return AtomPaths(network, target, items, encoded, n_paths, generator, rng)
+        return Paths(network, target, items, encoded, n_paths)
 
     @torch.no_grad()
     def encode(self, items: NDArray[np.float64]) -> Encoded:

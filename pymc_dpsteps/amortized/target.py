@@ -13,34 +13,36 @@ any order, this is the urn's rule times the predictive density of the item in a 
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from pymc_dpsteps.amortized.atom_walks import AtomWalk
 from pymc_dpsteps.amortized.walks import (
     Compiled,
     Walk,
     assign_items,
     options_along,
+    pair_log_odds,
     start_walks,
     weigh_options,
 )
 from pymc_dpsteps.conjugate import find_conjugacy
 from pymc_dpsteps.mixture.compile import SIGNATURES, CompiledMixture, compile_mixture
-from pymc_dpsteps.mixture.structure import Mixture, MixtureError, PriorKind
+from pymc_dpsteps.mixture.structure import Conjugacy, Mixture, MixtureError, PriorKind
 
-__all__ = ["Target", "refuse_incomplete"]
+__all__ = ["Seating", "Target", "refuse_incomplete"]
 
-_STATISTICS = ("refresh", "shift", "log_predictive")
 _ORDER = list(SIGNATURES)
 _FAR = 40.0  # nats below its largest value an integrand is left out
 _GRID = 0.05  # spacing of the quadrature in value space
 
 
-class Target:
-    """Exact density of partitions under a mixture whose atoms can be integrated out.
+class Seating(ABC):
+    """Exact prior of partitions, and the compiled functions of a mixture.
 
     Parameters
     ----------
@@ -50,9 +52,13 @@ class Target:
     Raises
     ------
     MixtureError
-        If the allocation has no Chinese restaurant prior, the atoms cannot be integrated out,
-        items are missing or grouped, or other variables than one concentration are random.
+        If the allocation has no Chinese restaurant prior, items are missing or grouped, or other
+        variables than one concentration are random.
     """
+
+    # What of a mixture to compile, and what of that needs atoms that can be integrated out.
+    functions: ClassVar[tuple[str, ...]]
+    statistics: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture
@@ -65,20 +71,17 @@ class Target:
                 "dps.ChineseRestaurantProcess(…), or use MCMC: dps.sample()."
             )
         conjugacy = find_conjugacy(mixture)
-        if not conjugacy.complete:
-            found = [f"{atom}: {why}" for atom, why in conjugacy.reasons.items()]
-            reasons = "; ".join(found) or "they depend on one another"
-            raise MixtureError(
-                f"The atoms of {name} cannot be integrated out ({reasons}), so that "
-                "partitions have no density in closed form. Give them a conjugate prior "
-                "(see dps.conjugacy), or use MCMC: dps.sample()."
-            )
+        self._check_atoms(conjugacy)
         refuse_incomplete(mixture)
         if len(mixture.concentration) > 1:
             names = [rv.name for rv in mixture.concentration]
             raise MixtureError(f"Expected one concentration variable; found {', '.join(names)}.")
         self.compiled: CompiledMixture = compile_mixture(
-            mixture, mixture.concentration, conjugacy, statistics=_STATISTICS
+            mixture,
+            mixture.concentration,
+            conjugacy,
+            statistics=self.statistics,
+            of_items="kernel_of_items" in self.functions,
         )
         if self.compiled.context_names:
             raise MixtureError(
@@ -88,7 +91,7 @@ class Target:
             )
         _, shared = self.compiled.context()
         self.seats, discount = self._table(shared)
-        addresses = [self.compiled.addresses[_ORDER.index(name)] for name in _STATISTICS]
+        addresses = [self.compiled.addresses[_ORDER.index(name)] for name in self.functions]
         self.code = Compiled(
             seats=self.seats,
             discount=np.array([discount]),
@@ -96,6 +99,32 @@ class Target:
             datum=np.zeros(self.compiled.n_datum),
             addresses=np.array(addresses),
         )
+
+    def _check_atoms(self, conjugacy: Conjugacy) -> None:  # noqa: B027
+        """Refuse atoms that the target cannot deal with."""
+
+    @abstractmethod
+    def walks(self, n_walks: int) -> Walk | AtomWalk:
+        """Empty partitions.
+
+        Parameters
+        ----------
+        n_walks : int
+            S.
+        """
+
+    @abstractmethod
+    def log_odds(self, items: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log odds of pairs, m(y_i, y_j) / (m(y_i) m(y_j)), or an estimate; zero on the diagonal.
+
+        Parameters
+        ----------
+        items : numpy.ndarray of float64, shape (data set, n, P)
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (data set, n, n)
+        """
 
     def _table(self, shared: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         """Table of A(n, k), and the discount."""
@@ -139,14 +168,41 @@ class Target:
         )
         return self.code._replace(seats=seats, discount=np.array([discount]))
 
-    def walks(self, n_walks: int) -> Walk:
-        """Empty partitions.
 
-        Parameters
-        ----------
-        n_walks : int
-            S.
-        """
+class Target(Seating):
+    """Exact density of partitions under a mixture whose atoms can be integrated out.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        See `Seating`.
+
+    Raises
+    ------
+    MixtureError
+        See `Seating`; and if the atoms cannot be integrated out.
+    """
+
+    functions = statistics = ("refresh", "shift", "log_predictive")
+
+    def _check_atoms(self, conjugacy: Conjugacy) -> None:
+        if not conjugacy.complete:
+            found = [f"{atom}: {why}" for atom, why in conjugacy.reasons.items()]
+            reasons = "; ".join(found) or "they depend on one another"
+            raise MixtureError(
+                f"The atoms of {self.mixture.allocation.name} cannot be integrated out "
+                f"({reasons}), so that partitions have no density in closed form. Give them a "
+                "conjugate prior (see dps.conjugacy), or use MCMC: dps.sample()."
+            )
+
+    def log_odds(self, items: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log odds of pairs; see `Seating.log_odds`. They are exact."""
+        result = np.zeros((len(items), items.shape[1], items.shape[1]))
+        pair_log_odds(np.ascontiguousarray(items), self.walks(1), self.code, result)
+        return result
+
+    def walks(self, n_walks: int) -> Walk:
+        """Empty partitions; see `Seating.walks`."""
         k = self.n_components
         walks = Walk(
             counts=np.zeros((n_walks, k + 1), dtype=np.int64),
