@@ -52,24 +52,24 @@ class AtomNetwork(AllocationNetwork):
         super().__init__(inputs, context, width=width, **size)
         self.atom = nn.Linear(values, width)
         self.state = nn.LayerNorm(width)
-        order = torch.arange(values)
-        known, hidden = width + 2 * values, {"hidden_features": (width, width)}
-        shift = MaskedAutoregressiveTransform(values, known, order=order, **hidden)
-        bend = MaskedAutoregressiveTransform(
-            values,
-            known,
-            order=order.flip(0),
-            univariate=MonotonicRQSTransform,
-            shapes=((_BINS,), (_BINS,), (_BINS - 1,)),
-            **hidden,
-        )
-        for transform in (shift, bend):  # to begin with they change nothing
+        # Shifts and scales in both orders of the coordinates: a mean may be tight where a scale is
+        # small, and the other way round. Then splines, for what is not normal.
+        splines = {
+            "univariate": MonotonicRQSTransform,
+            "shapes": ((_BINS,), (_BINS,), (_BINS - 1,)),
+        }
+        forward = torch.arange(values)
+        transforms = [
+            MaskedAutoregressiveTransform(
+                values, width + 2 * values, order=order, hidden_features=(width, width), **kind
+            )
+            for order, kind in ((forward, {}), (forward.flip(0), {}), (forward, splines))
+        ]
+        for transform in transforms:  # to begin with they change nothing
             nn.init.zeros_(transform.hyper[-1].weight)
             nn.init.zeros_(transform.hyper[-1].bias)
         zero, one = torch.zeros(values), torch.ones(values)
-        self.flow = Flow(
-            [shift, bend], UnconditionalDistribution(DiagNormal, zero, one, buffer=True)
-        )
+        self.flow = Flow(transforms, UnconditionalDistribution(DiagNormal, zero, one, buffer=True))
 
     def draw_atoms(self, new: Tensor, seen: Tensor, generator: torch.Generator) -> Tensor:
         """Draws x from the flow, where φ = mean + sd · x, for every row.

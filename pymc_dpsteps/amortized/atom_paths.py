@@ -92,6 +92,8 @@ class AtomPaths(Paths):
         self, item: NDArray[np.int64], path: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Atoms of clusters that items open, their log density under G0, and log r."""
+        if len(path) == 0:  # PyTorch cannot reshape what has no rows
+            return np.empty((0, self._target.n_values)), np.empty(0), np.empty(0)
         new = self._new[0, torch.from_numpy(path).to(self._number)]
         mean, sd = self._alone.mean[item], self._alone.sd[item]
         seen = torch.from_numpy(self._alone.seen[item]).to(new)

@@ -92,7 +92,7 @@ def atom_batch(
     """
     items, options, labels = in_random_order(simulated, rng)
     opened = np.cumsum(options == 0, axis=1)
-    fit = np.empty((len(items), target.n_components + 1, items.shape[1]))
+    fit = np.zeros((len(items), target.n_components + 1, items.shape[1]))
     values, log_new = values.copy(), np.empty(options.shape)
     for s, (rows, number) in enumerate(zip(items, opened[:, -1], strict=True)):
         values[s, :number] = values[s, labels[s, options[s] == 0]]
