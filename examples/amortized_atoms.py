@@ -3,8 +3,8 @@
 The atoms of a cluster are a part of what the network draws. For held-out data sets of 8 and of 32
 observations: how many of a thousand draws are worth one of the posterior, whether their importance
 weights can be trusted, and how far P(k) is from that of a long chain of Neal's Algorithm 8, before
-and after the correction; beside it the distance between the halves of that chain, and the same
-without any training.
+and after the correction, and by a thousand branches that are resampled on the way; beside it the
+distance between the halves of that chain, and the same without any training.
 
     python examples/amortized_atoms.py [--minutes 4] [--data-sets 20] [--device auto]
 """
@@ -69,15 +69,17 @@ def judge(
         found = dps.amortized.importance(drawn)
         raw = compare(Draws(drawn.labels), reference, rng=rng)
         weighted = compare(Draws(drawn.labels, weights=found.weights), reference, rng=rng)
-        of_branches = dps.amortized.importance(posterior.branch(y, DRAWS, random_seed=d))
+        branches = posterior.branch(y, DRAWS, random_seed=d)
+        of_branches = Draws(branches.labels, weights=dps.amortized.importance(branches).weights)
+        resampled = compare(of_branches, reference, rng=rng)
         rows.append(
             {
                 "ESS per draw": found.ess / DRAWS,
                 "k-hat fine": found.reliable,
-                "ESS per branch": of_branches.ess / DRAWS,
                 "ms per draw": ms,
                 "P(k) raw": raw["total_variation"].sel(pair="sample").item(),
                 "P(k) corrected": weighted["total_variation"].sel(pair="sample").item(),
+                "P(k) branches": resampled["total_variation"].sel(pair="sample").item(),
                 "P(k) chain halves": raw["total_variation"].sel(pair="floor").item(),
             }
         )

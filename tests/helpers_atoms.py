@@ -75,7 +75,7 @@ class Case:
     y: NDArray[np.float64]
     log_g0: NDArray[np.float64]
     log_f: NDArray[np.float64]
-    first: NDArray[np.float64]
+    first: NDArray
     prior: Callable[[NDArray[np.int64]], float]
 
 
