@@ -50,6 +50,8 @@ _FEWEST = 100  # draws that are weighted
 class AmortizedPosterior(Learner):
     """Draws from the posterior of partitions of any data set of a model, by a trained network.
 
+    Where the atoms have no conjugate pair to be integrated out by, they are drawn as well.
+
     Made by `train` or `load`.
 
     Parameters
@@ -59,11 +61,14 @@ class AmortizedPosterior(Learner):
 
     Attributes
     ----------
-    target : Target
-        Exact density of partitions.
+    target : Target or AtomTarget
+        Exact density of partitions, or of partitions and atoms.
     simulator : Simulator
         Prior predictive.
     network : AllocationNetwork
+        An `AtomNetwork` where atoms are drawn as well.
+    parameters : Parameters
+        Only there: atoms in value space.
     """
 
     target: Target | AtomTarget
@@ -102,7 +107,7 @@ class AmortizedPosterior(Learner):
         random_seed: Any = None,
         batch: int = 1_000,
     ) -> Draws:
-        """Draw partitions from the network, with their exact densities.
+        """Draw partitions from the network, with atoms where needed, and their exact densities.
 
         Parameters
         ----------
@@ -224,7 +229,8 @@ class AmortizedPosterior(Learner):
         -------
         xarray.DataTree
             As MCMC's: the model's variables with its dims, atoms and concentration given the
-            partition drawn exactly. ``sample_stats`` has log q and log p of the partitions.
+            partition drawn exactly; where atoms cannot be, the network's own after one update of
+            MCMC given the partition. ``sample_stats`` has log q and log p of what was drawn.
         """
         rng = np.random.default_rng(random_seed)
         found = self.out_of_distribution(data, random_seed=rng)
