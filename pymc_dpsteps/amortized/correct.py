@@ -94,7 +94,8 @@ def resample(drawn: Draws, rng: np.random.Generator, draws: int | None = None) -
     if not found.reliable:
         _log.warning(
             "Importance weights of %d draws cannot be trusted: k-hat is %.2f, above %.2f "
-            "(effective sample size %.0f). Take more draws, train longer, or use MCMC: dps.sample().",
+            "(effective sample size %.0f). Take more draws, train longer, or use MCMC: "
+            "dps.sample().",
             len(drawn.labels), found.khat, found.khat_limit, found.ess,
         )  # fmt: skip
     n = len(drawn.labels) if draws is None else draws
