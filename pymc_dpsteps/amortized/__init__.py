@@ -71,4 +71,6 @@ def __getattr__(name: str) -> Any:
         raise ModuleNotFoundError(
             f"pymc_dpsteps.amortized needs {error.name}: pip install 'pymc_dpsteps[amortized]'."
         ) from error
-    return getattr(module, name)
+    # Kept, since a module of the same name (check_posterior) would be found from now on.
+    globals()[name] = getattr(module, name)
+    return globals()[name]

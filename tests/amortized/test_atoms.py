@@ -34,7 +34,6 @@ from pymc_dpsteps.amortized.atom_target import cluster_odds  # noqa: E402
 from pymc_dpsteps.amortized.atom_training import log_q_with_atoms  # noqa: E402
 from pymc_dpsteps.amortized.atom_walks import walk_with_atoms  # noqa: E402
 from pymc_dpsteps.amortized.branches import run_branches  # noqa: E402
-from pymc_dpsteps.amortized.check_posterior import check_posterior  # noqa: E402
 from pymc_dpsteps.amortized.paths import draw_allocations  # noqa: E402
 from pymc_dpsteps.amortized.walks import options_along  # noqa: E402
 
@@ -305,7 +304,7 @@ def test_train_save_and_load(tmp_path):
 @pytest.mark.slow
 def test_check_posterior():
     posterior = made(heavy_mean, (12, 16), disturb=False)
-    report = check_posterior(
+    report = dps.amortized.check_posterior(
         posterior, n_datasets=20, draws=20, n_references=1, reference_draws=100, random_seed=1
     )
     table = report.table()
