@@ -250,7 +250,7 @@ def test_training_save_and_load(tmp_path):
 def test_check_posterior():
     posterior = made("sticks", (12, 16), disturb=False)
     report = check_posterior(
-        posterior, n_datasets=10, draws=20, n_references=1, reference_draws=100, random_seed=1
+        posterior, n_datasets=20, draws=20, n_references=1, reference_draws=100, random_seed=1
     )
     table = report.table()
     assert np.isfinite(table.loc["calibration p", "value"]).all()
