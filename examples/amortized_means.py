@@ -22,6 +22,7 @@ import pandas as pd
 import pymc as pm
 
 import pymc_dpsteps as dps
+from pymc_dpsteps.amortized.target import Target
 
 OUTPUT = Path(__file__).parent / "output"
 SIZES = RANGE = (8, 64)
@@ -94,7 +95,7 @@ def judge_means(
     """One row of the table of means."""
     rows = []
     target = predictor.target
-    assert target is not None
+    assert isinstance(target, Target)
     for seed, (y, _, truth) in enumerate(held_out(predictor, n, data_sets)):
         labels = setting.chain(y, seed)
         means = setting.mean_given(y, labels)

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from pymc_dpsteps.amortized.network import Block, PairBias, SetEncoder, perceptron
 
-__all__ = ["AllocationNetwork", "Encoded", "log_q_all"]
+__all__ = ["AllocationNetwork", "Encoded", "log_q_all", "placed_before", "rows_at"]
 
 _FEATURES = 9
 _FLOOR = -30.0  # of a log probability as an input
@@ -106,11 +106,11 @@ class AllocationNetwork(nn.Module):
         encoded: Encoded,
         item: Tensor,
         masked: Tensor,
-        sums: Tensor,
+        means: Tensor,
         linked: Tensor,
         counts: Tensor,
         log_weights: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Log q of all options, at T states of the diffusion of every data set.
 
         Parameters
@@ -120,10 +120,10 @@ class AllocationNetwork(nn.Module):
             The item that is to take an option.
         masked : Tensor of bool, shape (batch, T, n)
             Which items come after it.
-        sums : Tensor, shape (batch, T, K, width)
-            Sums of `member` over the items of every cluster.
+        means : Tensor, shape (batch, T, K, width)
+            What stands for every cluster: the mean of `member` over its items.
         linked : Tensor, shape (batch, T, K, n)
-            Sums of the log odds of pairs over the items of every cluster.
+            Log odds of items to be in every cluster: the mean of those of pairs over its items.
         counts : Tensor, shape (batch, T, K)
             Items of every cluster.
         log_weights : Tensor, shape (batch, T, 1 + K)
@@ -131,20 +131,20 @@ class AllocationNetwork(nn.Module):
 
         Returns
         -------
-        Tensor, shape (batch, T, 1 + K)
+        log_q : Tensor, shape (batch, T, 1 + K)
+        new : Tensor, shape (batch, T, width)
+            What stands for a new cluster, in the light of masked items and other clusters.
         """
         n_places, n_options = log_weights.shape[1:]
         rows = encoded.rows
         base = log_weights.log_softmax(-1)
         there = base > -torch.inf
-        shares = 1.0 / counts.clamp(min=1).unsqueeze(-1)
-        means = sums * shares
         means = torch.cat([self.new.expand(*means.shape[:2], 1, -1), means], dim=2)
-        linked = functional.pad(linked * shares, (0, 0, 1, 0))
-        own = _at(encoded.pairs, item).unsqueeze(2).expand_as(linked)
+        linked = functional.pad(linked, (0, 0, 1, 0))
+        own = rows_at(encoded.pairs, item).unsqueeze(2).expand_as(linked)
         features = self._features(base, counts, item, masked, linked, own)
         x = self.option(torch.cat([means, features], dim=-1))
-        x = x + self.item(_at(rows[:, 1:], item)).unsqueeze(2)
+        x = x + self.item(rows_at(rows[:, 1:], item)).unsqueeze(2)
         # The token of the whole is never masked, so that there always is something to see.
         seen = functional.pad(masked, (1, 0), value=True).repeat_interleave(n_options, dim=1)
         placed = torch.zeros_like(seen, dtype=x.dtype).masked_fill(~seen, -torch.inf)
@@ -155,7 +155,7 @@ class AllocationNetwork(nn.Module):
             x = block(x.flatten(1, 2), rows, bias).unflatten(1, (n_places, n_options))
             x = self.to_options[j](x, x, absent)
         change = self.out(x).squeeze(-1)
-        return (base + change).masked_fill(~there, -torch.inf).log_softmax(-1)
+        return (base + change).masked_fill(~there, -torch.inf).log_softmax(-1), x[:, :, 0]
 
     def _features(
         self,
@@ -185,9 +185,35 @@ class AllocationNetwork(nn.Module):
         return torch.stack(features, dim=-1)
 
 
-def _at(rows: Tensor, place: Tensor) -> Tensor:
+def rows_at(rows: Tensor, place: Tensor) -> Tensor:
     """Rows (batch, n, m) at places (batch, T)."""
     return torch.gather(rows, 1, place.unsqueeze(-1).expand(-1, -1, rows.shape[2]))
+
+
+def placed_before(options: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Clusters of the items placed before some places of an order.
+
+    Parameters
+    ----------
+    options : Tensor of int, shape (batch, n)
+    place : Tensor of int, shape (batch, T)
+
+    Returns
+    -------
+    share : Tensor, shape (batch, T, clusters, n)
+        One over the number of items, for those that are in the cluster.
+    counts : Tensor, shape (batch, T, clusters)
+    after : Tensor of bool, shape (batch, T, n)
+        Which items come after the place.
+    """
+    opened = (options == 0).cumsum(1)
+    cluster = torch.where(options == 0, opened, options) - 1
+    number = torch.arange(int(opened.max()), device=options.device)
+    places = torch.arange(options.shape[1], device=options.device)
+    before, after = places < place.unsqueeze(-1), places > place.unsqueeze(-1)
+    inside = (cluster.unsqueeze(1) == number.view(1, -1, 1)).unsqueeze(1) & before.unsqueeze(2)
+    counts = inside.sum(-1)
+    return inside / counts.clamp(min=1).unsqueeze(-1), counts, after
 
 
 def log_q_all(
@@ -212,15 +238,9 @@ def log_q_all(
     -------
     Tensor, shape (batch, T, 1 + clusters)
     """
-    opened = (options == 0).cumsum(1)
-    cluster = torch.where(options == 0, opened, options) - 1
-    n_clusters = int(opened.max())
-    number = torch.arange(n_clusters, device=options.device)
-    places = torch.arange(options.shape[1], device=options.device)
-    before, after = places < place.unsqueeze(-1), places > place.unsqueeze(-1)
-    inside = (cluster.unsqueeze(1) == number.view(1, -1, 1)).unsqueeze(1) & before.unsqueeze(2)
-    inside = inside.to(encoded.rows.dtype)
-    sums = torch.einsum("btkn,bnd->btkd", inside, network.member(encoded.rows[:, 1:]))
-    linked = torch.einsum("btkn,bnm->btkm", inside, encoded.pairs)
-    weights = _at(log_weights[..., : 1 + n_clusters], place)
-    return network(encoded, place, after, sums, linked, inside.sum(-1), weights)
+    share, counts, after = placed_before(options, place)
+    means = torch.einsum("btkn,bnd->btkd", share, network.member(encoded.rows[:, 1:]))
+    linked = torch.einsum("btkn,bnm->btkm", share, encoded.pairs)
+    weights = rows_at(log_weights[..., : 1 + counts.shape[2]], place)
+    log_q, _ = network(encoded, place, after, means, linked, counts, weights)
+    return log_q

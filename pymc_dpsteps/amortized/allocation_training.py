@@ -20,11 +20,18 @@ from torch import Tensor
 from pymc_dpsteps.amortized.allocation import log_q_all
 from pymc_dpsteps.amortized.network import Inputs
 from pymc_dpsteps.amortized.schedule import Schedule
-from pymc_dpsteps.amortized.settings import Setting
 from pymc_dpsteps.amortized.simulate import DataSets
+from pymc_dpsteps.amortized.target import Target
 from pymc_dpsteps.amortized.walks import options_along, walk_partition
 
-__all__ = ["AllocationBatch", "allocation_batch", "allocation_loss"]
+__all__ = [
+    "AllocationBatch",
+    "allocation_batch",
+    "allocation_loss",
+    "choose_places",
+    "in_random_order",
+    "loss_of_options",
+]
 
 _CLEAR = 0.02  # added to the difference by which places are drawn: none is never drawn
 
@@ -54,7 +61,7 @@ class AllocationBatch(NamedTuple):
 
 def allocation_batch(
     simulated: DataSets,
-    setting: Setting,
+    target: Target,
     inputs: Callable[[NDArray[np.float64]], Inputs],
     schedule: Schedule,
     rng: np.random.Generator,
@@ -65,39 +72,80 @@ def allocation_batch(
     ----------
     simulated : DataSets
         More than a batch, all of one size.
-    setting : Setting
-        What they were drawn with.
+    target : Target
+        Under the settings that they were drawn with.
     inputs : callable
-        `Learner.inputs` with it.
+        `Learner.inputs` with these.
     schedule : Schedule
     rng : numpy.random.Generator
     """
-    target = setting.exact
-    labels, n = simulated.labels, simulated.labels.shape[1]
-    order = rng.permuted(np.broadcast_to(np.arange(n), labels.shape), axis=1)
-    items = np.take_along_axis(simulated.items, order[..., None], axis=1).copy()
-    options = options_along(np.take_along_axis(labels, order, axis=1))
-    log_weights = np.empty((*labels.shape, target.n_components + 1))
+    items, options, _ = in_random_order(simulated, rng)
+    log_weights = np.empty((*options.shape, target.n_components + 1))
     wanted = np.empty_like(log_weights)
-    walk_partition(options, items, target.walks(len(labels)), target.code, log_weights, wanted)
+    walk_partition(options, items, target.walks(len(items)), target.code, log_weights, wanted)
+    return choose_places(items, options, log_weights, wanted, inputs, schedule, rng)[0]
+
+
+def in_random_order(
+    simulated: DataSets, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Items (data set, n, P), options and labels (data set, n) along a random order of each."""
+    labels = simulated.labels
+    order = rng.permuted(np.broadcast_to(np.arange(labels.shape[1]), labels.shape), axis=1)
+    items = np.take_along_axis(simulated.items, order[..., None], axis=1).copy()
+    labels = np.take_along_axis(labels, order, axis=1)
+    return items, options_along(labels), labels
+
+
+def choose_places(
+    items: NDArray[np.float64],
+    options: NDArray[np.int64],
+    log_weights: NDArray[np.float64],
+    wanted: NDArray[np.float64],
+    inputs: Callable[[NDArray[np.float64]], Inputs],
+    schedule: Schedule,
+    rng: np.random.Generator,
+) -> tuple[AllocationBatch, NDArray[np.int64], NDArray[np.float64]]:
+    """Choose data sets and places of their orders where there is something to learn.
+
+    Parameters
+    ----------
+    items, options
+        See `in_random_order`.
+    log_weights, wanted : numpy.ndarray of float64, shape (data set, n, K + 1)
+        Of options without masked items, and their probabilities given all other items.
+    inputs, schedule, rng
+        See `allocation_batch`.
+
+    Returns
+    -------
+    batch : AllocationBatch
+    chosen : numpy.ndarray of int64, shape (batch,)
+        The data sets.
+    weight : numpy.ndarray of float64, shape (batch,)
+        Of each, as if all were equally probable.
+    """
     now = np.exp(log_weights - np.logaddexp.reduce(log_weights, axis=2, keepdims=True))
     unclear = np.abs(now - wanted).sum(2) + _CLEAR
+    n = options.shape[1]
 
     p_set = unclear.sum(1) / unclear.sum()
     chosen = rng.choice(len(p_set), schedule.batch, p=p_set)
     p_place = unclear[chosen] / unclear[chosen].sum(1, keepdims=True)
     uniform = rng.random((schedule.batch, min(schedule.places, n), 1))
     place = (uniform > np.cumsum(p_place, axis=1)[:, None]).sum(2).clip(max=n - 1)
-    p = p_set[chosen, None] * len(p_set) * np.take_along_axis(p_place, place, axis=1)
+    weight = 1.0 / (p_set[chosen] * len(p_set))
+    p = np.take_along_axis(p_place, place, axis=1)
     wanted = np.take_along_axis(wanted[chosen], place[..., None], axis=1)
-    return AllocationBatch(
+    batch = AllocationBatch(
         inputs=inputs(np.ascontiguousarray(items[chosen])),
         options=torch.from_numpy(options[chosen]),
         place=torch.from_numpy(place),
         log_weights=torch.from_numpy(log_weights[chosen]).float(),
         wanted=torch.from_numpy(wanted).float(),
-        weight=torch.from_numpy(1.0 / (p * place.shape[1])).float(),
+        weight=torch.from_numpy(weight[:, None] / (p * place.shape[1])).float(),
     )
+    return batch, chosen, weight
 
 
 def allocation_loss(network: Any, batch: AllocationBatch) -> Tensor:
@@ -108,6 +156,11 @@ def allocation_loss(network: Any, batch: AllocationBatch) -> Tensor:
     """
     encoded = network.encode(*batch.inputs)
     log_q = log_q_all(network, encoded, batch.options, batch.log_weights, batch.place)
+    return loss_of_options(log_q, batch)
+
+
+def loss_of_options(log_q: Tensor, batch: AllocationBatch) -> Tensor:
+    """See `allocation_loss`; log q of shape (batch, T, 1 + clusters)."""
     n_options = log_q.shape[2]
     index = batch.place.unsqueeze(-1).expand(-1, -1, n_options)
     base = torch.gather(batch.log_weights[..., :n_options].log_softmax(-1), 1, index)

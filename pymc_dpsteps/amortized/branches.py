@@ -10,7 +10,7 @@ Johansen, A. M. 2009, A tutorial on particle filtering and smoothing, section 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -68,12 +68,11 @@ def run_branches(
     n_paths = len(paths.log_q)
     log_weight, log_evidence, resampled = np.zeros(n_paths), 0.0, 0
     for t, item in enumerate(order):
-        chosen, before = np.full(n_paths, item), paths.walks.log_prob.copy()
+        chosen, before = np.full(n_paths, item), paths.walks.log_prob - paths.log_q
         log_q = paths.options(chosen)
         option = torch.multinomial(log_q.exp(), 1, generator=generator)[:, 0].cpu().numpy()
-        taken = at(log_q, option)
-        paths.take(chosen, option, taken)
-        log_weight += paths.walks.log_prob - before - taken
+        paths.take(chosen, option, at(log_q, option))
+        log_weight += paths.walks.log_prob - paths.log_q - before
         weight = np.exp(log_weight - log_weight.max())
         few = weight.sum() ** 2 / (weight**2).sum() < _FEW * n_paths
         if few and t + 1 < len(order):
@@ -84,7 +83,7 @@ def run_branches(
     drawn = paths.draws(generator)
     log_weight += drawn.log_p - paths.walks.log_prob - (drawn.log_q - paths.log_q)  # of slots
     total = log_evidence + logsumexp(log_weight) - np.log(n_paths)
-    weighted = Draws(drawn.labels, drawn.log_p - log_weight - log_evidence, drawn.log_p)
+    weighted = replace(drawn, log_q=drawn.log_p - log_weight - log_evidence)
     return Branches(weighted, resampled, total)
 
 

@@ -16,6 +16,7 @@ from pymc_dpsteps.amortized.posterior import AmortizedPosterior
 from pymc_dpsteps.amortized.replay import replay, sample_chain
 from pymc_dpsteps.amortized.target import Target
 from pymc_dpsteps.steps.neal3 import Neal3
+from pymc_dpsteps.steps.neal8 import Neal8
 from pymc_dpsteps.steps.split_merge import SplitMerge
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def check_posterior(
 
     Simulation-based calibration, expected coverage and contraction of the number of clusters, of
     the sum of squared proportions, of the largest cluster, of the first two items' being together,
-    of the first item's atoms and of log p(y, c); and distances to long Markov chains. See
+    of the first item's atoms and of log p(y, c), or log p(y, c, φ) where atoms φ cannot be
+    integrated out; and distances to long Markov chains. See
     `check_sampler` and `plot_check`.
 
     Parameters
@@ -58,8 +60,8 @@ def check_posterior(
         Data sets of the calibration, and draws for each. Their sizes are drawn from the trained
         range, up to ten below its end where it is long enough, for held-out observations.
     n_references, reference_draws : int, default 5 and 2000
-        Data sets with a chain beside (split–merge and Neal 3 in turns), and its draws. With 0
-        there is no comparison.
+        Data sets with a chain beside (split–merge and Neal 3 in turns; Neal 8 where atoms cannot be
+        integrated out), and its draws. With 0 there is no comparison.
     random_seed : int or numpy.random.Generator, optional
 
     Returns
@@ -124,7 +126,7 @@ class _Check:
             ),
             labels=labels,
             first=np.concatenate(atoms),
-            log_joint=float(self._target(settings).log_prob(items[:n], labels[None])[0]),
+            log_joint=float(self._log_joint(items[:n], settings, labels[None], simulated.atoms)[0]),
         )
 
     def sample(self, y: _Observed, draws: int, rng: np.random.Generator) -> Draws:
@@ -137,25 +139,44 @@ class _Check:
 
     def chain(self, y: _Observed, rng: np.random.Generator) -> Draws:
         model = self.posterior.model(y.data, settings=y.settings)
-        steps = [SplitMerge(model=model), Neal3(model=model)]
+        second = Neal3 if isinstance(self.posterior.target, Target) else Neal8
+        steps = [SplitMerge(model=model), second(model=model)]
         idata = sample_chain(model, steps, self.reference_draws, tune=500, random_seed=rng)
         return self._judged(y, idata)
 
-    def _target(self, settings: dict[str, NDArray]) -> Target:
-        return self.posterior.target.at(settings)
-
     def _judged(self, y: _Observed, idata: xr.DataTree) -> Draws:
         """The functionals of draws."""
-        target = self._target(y.settings)
-        mixture = target.mixture
+        mixture = self.posterior.mixture
         found = idata["posterior"].isel(chain=0)
         labels = found[mixture.allocation.name].to_numpy().astype(np.int64)
         row = np.arange(len(labels))
-        atoms = [found[atom.rv.name].to_numpy()[row, labels[:, 0]] for atom in mixture.atoms]
-        held_out = len(y.held_out) > 0
+        atoms = {str(a.rv.name): found[a.rv.name].to_numpy() for a in mixture.atoms}
+        first = [x[row, labels[:, 0]].reshape(len(labels), -1) for x in atoms.values()]
         return Draws(
             labels=labels,
-            first=np.concatenate([a.reshape(len(labels), -1) for a in atoms], axis=1),
-            log_joint=target.log_prob(y.items, labels),
-            log_predictive=target.log_predictive(y.items, labels, y.held_out) if held_out else None,
+            first=np.concatenate(first, axis=1),
+            log_joint=self._log_joint(y.items, y.settings, labels, atoms),
+            log_predictive=self._log_predictive(y, labels, atoms) if len(y.held_out) > 0 else None,
         )
+
+    def _log_joint(
+        self,
+        items: NDArray[np.float64],
+        settings: dict[str, NDArray],
+        labels: NDArray[np.int64],
+        atoms: dict[str, NDArray],
+    ) -> NDArray[np.float64]:
+        """Log p(y, c); with atoms, log p(y, c, φ)."""
+        target = self.posterior.setting(settings).exact
+        if isinstance(target, Target):
+            return target.log_prob(items, labels)
+        return target.log_prob(items, labels, self.posterior.parameters.values(atoms))
+
+    def _log_predictive(
+        self, y: _Observed, labels: NDArray[np.int64], atoms: dict[str, NDArray]
+    ) -> NDArray[np.float64]:
+        target = self.posterior.setting(y.settings).exact
+        if isinstance(target, Target):
+            return target.log_predictive(y.items, labels, y.held_out)
+        values = self.posterior.parameters.values(atoms)
+        return target.log_predictive(y.items, labels, values, y.held_out)

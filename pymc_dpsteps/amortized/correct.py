@@ -1,7 +1,8 @@
 """Importance sampling of partitions: exact weights for draws of a network.
 
 θ_1, …, θ_n have ties and no density, but a partition has: a draw c ~ q(c | σ, y) gets the weight
-p(y, c) / q(c | σ, y), whatever the order σ, since σ is drawn without looking at c. Weights are
+p(y, c) / q(c | σ, y), whatever the order σ, since σ is drawn without looking at c. So has a
+partition with the atoms φ of its clusters, of weight p(y, c, φ) / q(c, φ | σ, y). Weights are
 Pareto-smoothed: Vehtari, A., Simpson, D., Gelman, A., Yao, Y. and Gabry, J. (2024). Pareto smoothed
 importance sampling. Journal of Machine Learning Research 25(72), 1–58.
 """
@@ -93,8 +94,8 @@ def resample(drawn: Draws, rng: np.random.Generator, draws: int | None = None) -
     if not found.reliable:
         _log.warning(
             "Importance weights of %d draws cannot be trusted: k-hat is %.2f, above %.2f "
-            "(effective sample size %.0f). Take more draws, train longer, or run MCMC with "
-            "dps.amortized.RemaskingStep.",
+            "(effective sample size %.0f). Take more draws, train longer, or use MCMC: "
+            "dps.sample().",
             len(drawn.labels), found.khat, found.khat_limit, found.ess,
         )  # fmt: skip
     n = len(drawn.labels) if draws is None else draws

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pymc as pm
@@ -17,22 +17,22 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pymc_dpsteps.amortized.atom_target import AtomTarget
 from pymc_dpsteps.amortized.fingerprint import fingerprint
 from pymc_dpsteps.amortized.network import Inputs, induced_points
 from pymc_dpsteps.amortized.schedule import Schedule
 from pymc_dpsteps.amortized.settings import Scale, Setting, Settings
 from pymc_dpsteps.amortized.simulate import DataSets, Simulator, item_rows
 from pymc_dpsteps.amortized.target import Target
-from pymc_dpsteps.amortized.walks import pair_log_odds
 from pymc_dpsteps.mixture import read_mixture
 from pymc_dpsteps.mixture.structure import MixtureError
 
-__all__ = ["Learner", "Size"]
+__all__ = ["MOST_ODDS", "Learner", "Size"]
 
 _FORMAT = 3
 _WEIGHTS, _DESCRIPTION = "network.safetensors", "posterior.json"
 _SCALED_BY = 1_000  # data sets from the prior
-_MOST_ODDS = 5.0  # log odds of a pair beyond which it makes no difference
+MOST_ODDS = 5.0  # log odds of a pair beyond which it makes no difference
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Learner(ABC):
     Attributes
     ----------
     settings : Settings
-    target : Target or None
+    target : Target, AtomTarget or None
         Exact density of partitions under the model's own settings; None where there is none in
         closed form.
     simulator : Simulator
@@ -100,8 +100,6 @@ class Learner(ABC):
     ValueError
         If n, settings or device makes no sense.
     """
-
-    needs_target: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -171,12 +169,10 @@ class Learner(ABC):
         """What it was made with beside model, n, size, settings and device."""
         return {}
 
-    def _find_target(self) -> Target | None:
+    def _find_target(self) -> Target | AtomTarget | None:
         try:
             return Target(self.mixture, self.settings.own)
         except MixtureError:
-            if self.needs_target:
-                raise
             return None
 
     @property
@@ -232,10 +228,7 @@ class Learner(ABC):
         context = np.broadcast_to(known, (len(items), len(known))).copy()
         log_odds = np.zeros((len(items), items.shape[1], items.shape[1]))
         if setting.target is not None:
-            pair_log_odds(
-                np.ascontiguousarray(items), setting.target.walks(1), setting.target.code, log_odds
-            )
-            log_odds = log_odds.clip(-_MOST_ODDS, _MOST_ODDS)
+            log_odds = setting.target.log_odds(items).clip(-MOST_ODDS, MOST_ODDS)
         arrays = self._scale(items[..., self._seen]), context, log_odds
         tensors = [torch.from_numpy(x).to(self.device, torch.float32) for x in arrays]
         return tensors[0], tensors[1], tensors[2]

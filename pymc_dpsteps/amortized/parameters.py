@@ -63,8 +63,7 @@ class Parameters:
         self._forward = pm.pytensorf.compile(natural, [flat], mode="NUMBA")
         self._backward = pm.pytensorf.compile(value, backward, mode="NUMBA")
         self._value_shapes = [x.type.shape[1:] for x in value]
-        self._mean, self._sd = np.zeros(1), np.ones(1)
-        rows = self.rows(theta)
+        rows = self.values(theta)
         self.width = rows.shape[-1]
         self._mean, self._sd = rows.mean((0, 1)), rows.std((0, 1))
 
@@ -78,6 +77,16 @@ class Parameters:
         Returns
         -------
         numpy.ndarray of float64, shape (…, q)
+
+        Raises
+        ------
+        ValueError
+            If names or shapes are not those of the atoms.
+        """
+        return (self.values(theta) - self._mean) / self._sd
+
+    def values(self, theta: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        """As `rows`, but not standardised.
 
         Raises
         ------
@@ -98,7 +107,7 @@ class Parameters:
             leading = before
             arrays.append(x.reshape(-1, *shape))
         (rows,) = self._forward(*arrays)
-        return ((rows - self._mean) / self._sd).reshape(*(leading or ()), -1)
+        return rows.reshape(*(leading or ()), -1)
 
     def theta(self, rows: NDArray) -> dict[str, NDArray[np.float64]]:
         """Parameters in the model's space.

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pymc_dpsteps.amortized.allocation import AllocationNetwork, Encoded
 from pymc_dpsteps.amortized.slots import counts_of
-from pymc_dpsteps.amortized.target import Target
-from pymc_dpsteps.amortized.walks import Walk, assign_items, weigh_options
+from pymc_dpsteps.amortized.target import Seating
+from pymc_dpsteps.amortized.walks import assign_items, weigh_options
 
 __all__ = ["Draws", "Paths", "draw_allocations"]
 
@@ -28,22 +28,32 @@ class Draws:
         Under a Chinese restaurant process numbered from 0 as clusters were opened along each
         order, otherwise the model's slots.
     log_q, log_p : numpy.ndarray of float64, shape (draws,)
-        log q(c | σ, y) and log p(y, c), or those of the allocation z; see `Slots`.
+        log q(c | σ, y) and log p(y, c), or those of the allocation z, see `Slots`; with atoms
+        log q(c, φ | σ, y) and log p(y, c, φ).
+    values : numpy.ndarray of float64, shape (draws, K, Q)
+        Atoms φ of the clusters by their labels, in value space; Q is 0 where they are integrated
+        out.
     """
 
     labels: NDArray[np.int64]
     log_q: NDArray[np.float64]
     log_p: NDArray[np.float64]
+    values: NDArray[np.float64]
 
     @classmethod
     def joined(cls, parts: Sequence[Draws]) -> Draws:
         """All draws one after the other."""
-        fields = [(part.labels, part.log_q, part.log_p) for part in parts]
-        return cls(*(np.concatenate(field) for field in zip(*fields, strict=True)))
+        return cls(
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.log_q for part in parts]),
+            np.concatenate([part.log_p for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
 
     def take(self, chosen: NDArray[np.int64]) -> Draws:
         """Some of the draws."""
-        return Draws(self.labels[chosen], self.log_q[chosen], self.log_p[chosen])
+        log_q, log_p = self.log_q[chosen], self.log_p[chosen]
+        return Draws(self.labels[chosen], log_q, log_p, self.values[chosen])
 
 
 class Paths:
@@ -52,7 +62,7 @@ class Paths:
     Parameters
     ----------
     network : AllocationNetwork
-    target : Target
+    target : Seating
     items : numpy.ndarray of float64, shape (n, P)
     encoded : Encoded
         The data set, a batch of one.
@@ -61,7 +71,7 @@ class Paths:
 
     Attributes
     ----------
-    walks : Walk
+    walks : Walk or AtomWalk
         Counts, and log p(y, c) of the items placed so far.
     labels : numpy.ndarray of int64, shape (S, n)
         Clusters as they were opened, from 0 on; 0 for masked items too.
@@ -72,7 +82,7 @@ class Paths:
     def __init__(
         self,
         network: AllocationNetwork,
-        target: Target,
+        target: Seating,
         items: NDArray[np.float64],
         encoded: Encoded,
         n_paths: int,
@@ -87,7 +97,7 @@ class Paths:
         self._masked = torch.ones(n_paths, n, dtype=torch.bool, device=like.device)
         self._log_weights = np.empty((n_paths, n_slots + 1))
         self._number = torch.arange(n_paths, device=like.device)
-        self.walks: Walk = target.walks(n_paths)
+        self.walks = target.walks(n_paths)
         self.labels = np.zeros((n_paths, n), dtype=np.int64)
         self.log_q = np.zeros(n_paths)
 
@@ -102,33 +112,47 @@ class Paths:
         item = torch.from_numpy(chosen).to(self._number)
         masked = self._masked.clone()
         masked[self._number, item] = False
-        log_q: Tensor = self._network(
+        counts = torch.from_numpy(self.walks.counts[:, 1 : most + 1]).to(self._sums)
+        means, linked = self._summaries(counts)
+        log_q: Tensor
+        log_q, self._new = self._network(
             self._encoded,
             item[None],
             masked[None],
-            self._sums[None, :, :most],
-            self._linked[None, :, :most],
-            torch.from_numpy(self.walks.counts[None, :, 1 : most + 1]).to(self._sums),
+            means[None],
+            linked[None],
+            counts[None],
             torch.from_numpy(self._log_weights[None, :, : most + 1]).to(self._sums),
-        )[0]
-        return log_q
+        )
+        return log_q[0]
+
+    def _summaries(self, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network sees of clusters; their numbers of items are counts (S, clusters)."""
+        shares, most = 1.0 / counts.clamp(min=1).unsqueeze(-1), counts.shape[1]
+        return self._sums[:, :most] * shares, self._linked[:, :most] * shares
 
     def take(
         self, chosen: NDArray[np.int64], option: NDArray[np.int64], log_q: NDArray[np.float64]
     ) -> None:
         """Let an item of every path, whose options were weighed, take one, whose log q this is."""
-        assign_items(chosen, option, self._log_weights, self._items, self.walks, self._code)
+        self._assign(chosen, option)
         cluster = np.where(option == 0, self.walks.clusters, option) - 1
         self.labels[np.arange(len(chosen)), chosen] = cluster
         self.log_q += log_q
         item, joined = (torch.from_numpy(x).to(self._number) for x in (chosen, cluster))
         self._masked[self._number, item] = False
         self._sums[self._number, joined] += self._members[item]
+        self._link(item, joined)
+
+    def _assign(self, chosen: NDArray[np.int64], option: NDArray[np.int64]) -> None:
+        assign_items(chosen, option, self._log_weights, self._items, self.walks, self._code)
+
+    def _link(self, item: Tensor, joined: Tensor) -> None:
         self._linked[self._number, joined] += self._encoded.pairs[0, item]
 
     def choose(self, kept: NDArray[np.int64]) -> None:
         """Go on with these paths, in the place of all."""
-        self.walks = Walk(*(np.ascontiguousarray(x[kept]) for x in self.walks))
+        self.walks = type(self.walks)(*(np.ascontiguousarray(x[kept]) for x in self.walks))
         self.labels, self.log_q = self.labels[kept], self.log_q[kept]
         self._log_weights = self._log_weights[kept]
         index = torch.from_numpy(kept).to(self._number)
@@ -141,22 +165,23 @@ class Paths:
         Slots are drawn as well, where there are some; without a generator the largest clusters come
         first.
         """
+        n_paths, n_slots = len(self.labels), self._log_weights.shape[1] - 1
+        values = np.empty((n_paths, n_slots, 0))
         if self._slots is None:
-            return Draws(self.labels, self.log_q, self.walks.log_prob)
+            return Draws(self.labels, self.log_q, self.walks.log_prob, values)
         uniforms = None
         if generator is not None:
-            shape = (len(self.labels), self._log_weights.shape[1] - 1)
             drawn = torch.rand(
-                shape, generator=generator, dtype=torch.float64, device=generator.device
+                (n_paths, n_slots),
+                generator=generator,
+                dtype=torch.float64,
+                device=generator.device,
             )
             uniforms = drawn.cpu().numpy()
         z = self._slots.place(self.labels, uniforms)
-        counts = counts_of(z, self._log_weights.shape[1] - 1)
-        return Draws(
-            z,
-            self.log_q + self._slots.log_q(counts),
-            self.walks.log_prob + self._slots.log_change(counts),
-        )
+        counts = counts_of(z, n_slots)
+        log_q = self.log_q + self._slots.log_q(counts)
+        return Draws(z, log_q, self.walks.log_prob + self._slots.log_change(counts), values)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pymc as pm
@@ -23,16 +23,23 @@ from pymc_dpsteps.amortized.allocation_training import (
     allocation_batch,
     allocation_loss,
 )
+from pymc_dpsteps.amortized.atom_network import AtomNetwork
+from pymc_dpsteps.amortized.atom_paths import AtomPaths
+from pymc_dpsteps.amortized.atom_target import AtomTarget
+from pymc_dpsteps.amortized.atom_training import AtomBatch, atom_batch, atom_loss
 from pymc_dpsteps.amortized.branches import find_best, run_branches
 from pymc_dpsteps.amortized.check_outlier import OutOfDistribution, out_of_distribution
 from pymc_dpsteps.amortized.correct import resample
 from pymc_dpsteps.amortized.learner import Learner
+from pymc_dpsteps.amortized.parameters import Parameters
 from pymc_dpsteps.amortized.paths import Draws, Paths, draw_allocations
 from pymc_dpsteps.amortized.replay import replay
 from pymc_dpsteps.amortized.schedule import Schedule
 from pymc_dpsteps.amortized.settings import Setting
 from pymc_dpsteps.amortized.simulate import DataSets
 from pymc_dpsteps.amortized.target import Target
+from pymc_dpsteps.conjugate import find_conjugacy
+from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.arguments import check_option
 
 __all__ = ["AmortizedPosterior", "with_data"]
@@ -45,6 +52,8 @@ _FEWEST = 100  # draws that are weighted
 class AmortizedPosterior(Learner):
     """Draws from the posterior of partitions of any data set of a model, by a trained network.
 
+    Where the atoms have no conjugate pair to be integrated out by, they are drawn as well.
+
     Made by `train` or `load`.
 
     Parameters
@@ -54,31 +63,45 @@ class AmortizedPosterior(Learner):
 
     Attributes
     ----------
-    target : Target
-        Exact density of partitions.
+    target : Target or AtomTarget
+        Exact density of partitions, or of partitions and atoms.
     simulator : Simulator
         Prior predictive.
     network : AllocationNetwork
+        An `AtomNetwork` where atoms are drawn as well.
+    parameters : Parameters
+        Only there: atoms in value space.
     """
 
-    needs_target: ClassVar[bool] = True
-    target: Target
+    target: Target | AtomTarget
     network: AllocationNetwork
+
+    def _find_target(self) -> Target | AtomTarget:
+        integrated = find_conjugacy(self.mixture).complete
+        return (Target if integrated else AtomTarget)(self.mixture, self.settings.own)
 
     def _make_network(
         self, drawn: DataSets, inputs: int, context: int, induced: int
     ) -> AllocationNetwork:
-        return AllocationNetwork(inputs, context, induced=induced, **asdict(self.size))
+        size = {"induced": induced, **asdict(self.size)}
+        if isinstance(self.target, Target):
+            return AllocationNetwork(inputs, context, **size)
+        self.parameters = Parameters(self.mixture, drawn.theta(), unconstrained=True)
+        return AtomNetwork(inputs, context, self.target.n_values, **size)
 
-    def batch(self, schedule: Schedule, rng: np.random.Generator) -> AllocationBatch:
-        """Simulate a batch; see `allocation_batch`."""
+    def batch(self, schedule: Schedule, rng: np.random.Generator) -> AllocationBatch | AtomBatch:
+        """Simulate a batch; see `allocation_batch` and `atom_batch`."""
         simulated, setting = self.simulate(schedule.batch * schedule.simulated, rng)
-        return allocation_batch(
-            simulated, setting, partial(self.inputs, setting=setting), schedule, rng
-        )
+        inputs, target = partial(self.inputs, setting=setting), setting.exact
+        if isinstance(target, Target):
+            return allocation_batch(simulated, target, inputs, schedule, rng)
+        values = self.parameters.values(simulated.atoms)
+        return atom_batch(simulated, values, target, inputs, schedule, rng)
 
-    def loss(self, network: Any, batch: AllocationBatch) -> Tensor:
-        """See `allocation_loss`."""
+    def loss(self, network: Any, batch: AllocationBatch | AtomBatch) -> Tensor:
+        """See `allocation_loss` and `atom_loss`."""
+        if isinstance(batch, AtomBatch):
+            return atom_loss(network, batch)
         return allocation_loss(network, batch)
 
     def draw(
@@ -90,7 +113,7 @@ class AmortizedPosterior(Learner):
         random_seed: Any = None,
         batch: int = 1_000,
     ) -> Draws:
-        """Draw partitions from the network, with their exact densities.
+        """Draw partitions from the network, with atoms where needed, and their exact densities.
 
         Parameters
         ----------
@@ -115,7 +138,7 @@ class AmortizedPosterior(Learner):
         parts = []
         for first in range(0, draws, batch):
             shape = (min(batch, draws - first), len(items))
-            paths = Paths(self.network, setting.exact, items, encoded, shape[0])
+            paths = self._paths(items, setting, encoded, shape[0], generator, rng)
             order = rng.permuted(np.broadcast_to(np.arange(shape[1]), shape), axis=1)
             parts.append(draw_allocations(paths, order, generator))
         return Draws.joined(parts)
@@ -147,8 +170,14 @@ class AmortizedPosterior(Learner):
         Draws
         """
         check_option("mode", mode, ("smc", "best"))
+        if mode == "best" and isinstance(self.target, AtomTarget):
+            raise MixtureError(
+                "mode = 'best' compares partitions by their probability, which is not known in "
+                f"closed form where the atoms of {self.mixture.allocation.name} cannot be "
+                "integrated out. Use dps.find_map()."
+            )
         rng = np.random.default_rng(random_seed)
-        paths = self.paths(data, branches, settings=settings)
+        paths = self.paths(data, branches, settings=settings, random_seed=rng)
         order = rng.permutation(paths.labels.shape[1])
         if mode == "best":
             return find_best(paths, order)
@@ -160,12 +189,28 @@ class AmortizedPosterior(Learner):
         n_paths: int,
         *,
         settings: Mapping[str, ArrayLike] | None = None,
+        random_seed: Any = None,
     ) -> Paths:
-        """Paths of a data set, nothing placed yet."""
+        """Paths of a data set, nothing placed yet; the seed is that of atoms."""
+        rng = np.random.default_rng(random_seed)
         setting = self.setting(settings)
         items = self.items_of(data, setting)
         encoded = self.encode(items, setting)
-        return Paths(self.network, setting.exact, items, encoded, n_paths)
+        return self._paths(items, setting, encoded, n_paths, self._generator(rng), rng)
+
+    def _paths(
+        self,
+        items: NDArray[np.float64],
+        setting: Setting,
+        encoded: Encoded,
+        n_paths: int,
+        generator: torch.Generator,
+        rng: np.random.Generator,
+    ) -> Paths:
+        network, target = self.network, setting.exact
+        if isinstance(network, AtomNetwork) and isinstance(target, AtomTarget):
+            return AtomPaths(network, target, items, encoded, n_paths, generator, rng)
+        return Paths(network, target, items, encoded, n_paths)
 
     @torch.no_grad()
     def encode(self, items: NDArray[np.float64], setting: Setting | None = None) -> Encoded:
@@ -199,7 +244,8 @@ class AmortizedPosterior(Learner):
         -------
         xarray.DataTree
             As MCMC's: the model's variables with its dims, atoms and concentration given the
-            partition drawn exactly. ``sample_stats`` has log q and log p of the partitions.
+            partition drawn exactly; where atoms cannot be, the network's own after one update of
+            MCMC given the partition. ``sample_stats`` has log q and log p of what was drawn.
         """
         rng = np.random.default_rng(random_seed)
         found = self.out_of_distribution(data, settings=settings, random_seed=rng)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pymc as pm
 import xarray as xr
-from numpy.typing import NDArray
 
 from pymc_dpsteps.amortized.paths import Draws
 from pymc_dpsteps.jit import njit
@@ -34,14 +33,17 @@ def complete(chain: int, updates: int, swap: bool, update_atoms: bool, weights: 
 
 
 class Replay(MarginalStep):
-    """Take the allocation of every draw from a list, and draw the rest given it."""
+    """Take the allocation of every draw from a list, and draw the rest given it.
+
+    Where the atoms cannot be drawn given the allocation alone, the list has them too; an update
+    that leaves their law given the allocation invariant moves them on.
+    """
 
     name = "replay"
-    needs_conjugate: ClassVar[bool] = True
     atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
 
-    def __init__(self, labels: NDArray[np.int64], **kwargs: Any) -> None:
-        self.labels = labels
+    def __init__(self, drawn: Draws, **kwargs: Any) -> None:
+        self.drawn = drawn
         super().__init__(**kwargs)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
@@ -49,7 +51,10 @@ class Replay(MarginalStep):
         if self._mixture.prior.kind is PriorKind.CRP:
             # Slots have no order: as in MCMC a cluster may be in any.
             slots = self.rng.permutation(slots)
-        self._state.z[:] = slots[self.labels[self.iteration]]
+        self._state.z[:] = slots[self.drawn.labels[self.iteration]]
+        values = self.drawn.values[self.iteration]
+        if values.size > 0:
+            self._state.values[slots] = values
         _, atoms, weights = rest
         complete(self._chain, _UPDATES, False, atoms, weights)
         return 0, 0, 0
@@ -102,7 +107,7 @@ def replay(model: pm.Model, drawn: Draws, *, random_seed: Any = None) -> xr.Data
     xarray.DataTree
         One chain. ``sample_stats`` has ``log_q`` and ``log_p`` of every partition.
     """
-    step = Replay(drawn.labels, model=model)
+    step = Replay(drawn, model=model)
     result = sample_chain(model, step, len(drawn.labels), tune=0, random_seed=random_seed)
     for name in ("log_q", "log_p"):
         result["sample_stats"][name] = (("chain", "draw"), getattr(drawn, name)[None])

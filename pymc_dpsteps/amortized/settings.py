@@ -22,6 +22,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.sharedvar import TensorSharedVariable
 from pytensor.tensor.variable import TensorVariable
 
+from pymc_dpsteps.amortized.atom_target import AtomTarget
 from pymc_dpsteps.amortized.target import Target
 
 __all__ = ["Scale", "Setting", "Settings"]
@@ -66,16 +67,16 @@ class Setting:
     values : dict of numpy.ndarray by name of container
     row : numpy.ndarray of float64, shape (width,)
         As the network sees them.
-    target : Target or None
+    target : Target, AtomTarget or None
         Exact density of partitions under them; None where there is none in closed form.
     """
 
     values: dict[str, NDArray]
     row: NDArray[np.float64]
-    target: Target | None
+    target: Target | AtomTarget | None
 
     @property
-    def exact(self) -> Target:
+    def exact(self) -> Target | AtomTarget:
         """The target, which there is."""
         assert self.target is not None
         return self.target

@@ -13,15 +13,17 @@ weighted by the model's own p(z, y), which is in closed form as well (`slots`).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import copy
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pytensor.graph.traversal import ancestors
 from scipy.special import logsumexp
 
+from pymc_dpsteps.amortized.atom_walks import AtomWalk
 from pymc_dpsteps.amortized.seats import LEAST, Grid, partition_law, quadrature, seats
 from pymc_dpsteps.amortized.slots import Slots, counts_of
 from pymc_dpsteps.amortized.walks import (
@@ -29,21 +31,21 @@ from pymc_dpsteps.amortized.walks import (
     Walk,
     assign_items,
     options_along,
+    pair_log_odds,
     start_walks,
     weigh_options,
 )
 from pymc_dpsteps.conjugate import find_conjugacy
 from pymc_dpsteps.mixture.compile import SIGNATURES, CompiledMixture, compile_mixture
-from pymc_dpsteps.mixture.structure import Mixture, MixtureError, PriorKind
+from pymc_dpsteps.mixture.structure import Conjugacy, Mixture, MixtureError, PriorKind
 
-__all__ = ["Target", "refuse_incomplete"]
+__all__ = ["Seating", "Target", "refuse_incomplete"]
 
-_STATISTICS = ("refresh", "shift", "log_predictive")
 _ORDER = list(SIGNATURES)
 
 
-class Target:
-    """Exact density of partitions under a mixture whose atoms can be integrated out.
+class Seating(ABC):
+    """Exact prior of partitions, and the compiled functions of a mixture.
 
     Parameters
     ----------
@@ -66,9 +68,13 @@ class Target:
     Raises
     ------
     MixtureError
-        If the law of the weights is unknown, the atoms cannot be integrated out, items are missing
-        or grouped, or other variables than one concentration are random.
+        If the law of the weights is unknown, items are missing or grouped, or other variables than
+        one concentration are random.
     """
+
+    # What of a mixture to compile, and what of that needs atoms that can be integrated out.
+    functions: ClassVar[tuple[str, ...]]
+    statistics: ClassVar[tuple[str, ...]] = ()
 
     items: NDArray[np.float64]
     seats: NDArray[np.float64]
@@ -88,21 +94,18 @@ class Target:
                 "pm.Categorical(…, pm.StickBreakingWeights(…)), or use MCMC: dps.sample()."
             )
         conjugacy = find_conjugacy(mixture)
-        if not conjugacy.complete:
-            found = [f"{atom}: {why}" for atom, why in conjugacy.reasons.items()]
-            reasons = "; ".join(found) or "they depend on one another"
-            raise MixtureError(
-                f"The atoms of {name} cannot be integrated out ({reasons}), so that "
-                "partitions have no density in closed form. Give them a conjugate prior "
-                "(see dps.conjugacy), or use MCMC: dps.sample()."
-            )
+        self._check_atoms(conjugacy)
         refuse_incomplete(mixture)
         self._concentration = [rv for rv in mixture.concentration if rv.name not in settings]
         if len(self._concentration) > 1:
             names = [rv.name for rv in self._concentration]
             raise MixtureError(f"Expected one concentration variable; found {', '.join(names)}.")
         self.compiled: CompiledMixture = compile_mixture(
-            mixture, self._concentration, conjugacy, statistics=_STATISTICS
+            mixture,
+            self._concentration,
+            conjugacy,
+            statistics=self.statistics,
+            of_items="kernel_of_items" in self.functions,
         )
         if found := [name for name in self.compiled.context_names if name not in settings]:
             raise MixtureError(
@@ -114,6 +117,32 @@ class Target:
         self._set(settings)
         given = [rv for rv in mixture.model.free_RVs if rv.name in settings]
         self._prior_varies = not set(ancestors([mixture.prior.parameters])).isdisjoint(given)
+
+    def _check_atoms(self, conjugacy: Conjugacy) -> None:  # noqa: B027
+        """Refuse atoms that the target cannot deal with."""
+
+    @abstractmethod
+    def walks(self, n_walks: int) -> Walk | AtomWalk:
+        """Empty partitions.
+
+        Parameters
+        ----------
+        n_walks : int
+            S.
+        """
+
+    @abstractmethod
+    def log_odds(self, items: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log odds of pairs, m(y_i, y_j) / (m(y_i) m(y_j)), or an estimate; zero on the diagonal.
+
+        Parameters
+        ----------
+        items : numpy.ndarray of float64, shape (data set, n, P)
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (data set, n, n)
+        """
 
     def at(self, settings: Mapping[str, ArrayLike]) -> Self:
         """The target with other values of the settings, all of them."""
@@ -160,7 +189,7 @@ class Target:
             discount, alpha = 0.0, alpha.clip(min=LEAST)
         self.seats = seats(grid.log_weights, alpha, discount, self.n_items + 1, self.n_components)
         self.slots = None if kind is PriorKind.CRP else Slots(kind, grid, self.seats, discount)
-        addresses = [self.compiled.addresses[_ORDER.index(name)] for name in _STATISTICS]
+        addresses = [self.compiled.addresses[_ORDER.index(name)] for name in self.functions]
         self.code = Compiled(
             seats=self.seats,
             discount=np.array([discount]),
@@ -175,14 +204,61 @@ class Target:
         result._use(Grid(np.zeros(1), parameters[None].copy()), self.code.shared)
         return result
 
-    def walks(self, n_walks: int) -> Walk:
-        """Empty partitions.
+    def _changes(
+        self, labels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Log of the urn's probability of where one more item goes, less that by the partition law.
 
-        Parameters
-        ----------
-        n_walks : int
-            S.
+        Of every occupied slot, shape (draws, K), where they differ; and of a new cluster, shape
+        (draws,).
         """
+        old, new = np.zeros((len(labels), self.n_components)), np.zeros(len(labels))
+        if self.slots is None:
+            return old, new
+        counts = counts_of(labels, self.n_components)
+        before = self.slots.log_change(counts)
+        for slot in range(self.n_components):
+            more = counts.copy()
+            more[:, slot] += 1
+            old[:, slot] = self.slots.log_change(more) - before
+        new = logsumexp(np.where(counts > 0, -np.inf, old), axis=1)
+        return old, new
+
+
+class Target(Seating):
+    """Exact density of partitions under a mixture whose atoms can be integrated out.
+
+    Parameters
+    ----------
+    mixture, settings
+        See `Seating`.
+
+    Raises
+    ------
+    MixtureError
+        See `Seating`; and if the atoms cannot be integrated out.
+    """
+
+    functions = statistics = ("refresh", "shift", "log_predictive")
+
+    def _check_atoms(self, conjugacy: Conjugacy) -> None:
+        if not conjugacy.complete:
+            found = [f"{atom}: {why}" for atom, why in conjugacy.reasons.items()]
+            reasons = "; ".join(found) or "they depend on one another"
+            raise MixtureError(
+                f"The atoms of {self.mixture.allocation.name} cannot be integrated out "
+                f"({reasons}), so that partitions have no density in closed form. Give them a "
+                "conjugate prior (see dps.conjugacy), or use MCMC: dps.sample()."
+            )
+
+    def log_odds(self, items: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log odds of pairs; see `Seating.log_odds`. They are exact."""
+        result = np.zeros((len(items), items.shape[1], items.shape[1]))
+        pair_log_odds(np.ascontiguousarray(items), self.walks(1), self.code, result)
+        return result
+
+    def walks(self, n_walks: int) -> Walk:
+        """Empty partitions; see `Seating.walks`."""
         k = self.n_components
         walks = Walk(
             counts=np.zeros((n_walks, k + 1), dtype=np.int64),
@@ -241,32 +317,21 @@ class Target:
         walks = self._walked(items, options_along(labels))
         log_weights = np.empty((len(labels), self.n_components + 1))
         result = np.empty((len(labels), len(new)))
-        change = self._change_of_options(labels, walks)
+        change = self._change_of_options(labels)
         for j in range(len(new)):
             weigh_options(np.full(len(labels), j), new, walks, self.code, log_weights)
             result[:, j] = logsumexp(log_weights + change, axis=1)
         return result
 
-    def _change_of_options(self, labels: NDArray[np.int64], walks: Walk) -> NDArray[np.float64]:
-        """Log of the urn's probability of every option, less that by the law of partitions."""
-        change = np.zeros((len(labels), self.n_components + 1))
-        if self.slots is None:
-            return change
-        change[:] = -np.inf
-        counts = counts_of(labels, self.n_components)
-        before = self.slots.log_change(counts)
-        first = np.array([[np.argmax(c == k) for k in range(self.n_components)] for c in labels])
-        order = np.argsort(np.where(counts > 0, first, labels.shape[1]), axis=1, kind="stable")
-        rows = np.arange(len(labels))
-        for option in range(self.n_components):
-            slot = order[:, option]
-            more = counts.copy()
-            more[rows, slot] += 1
-            taken = self.slots.log_change(more) - before
-            old = counts[rows, slot] > 0
-            change[old, option + 1] = taken[old]
-            change[~old, 0] = np.logaddexp(change[~old, 0], taken[~old])
-        return change
+    def _change_of_options(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of every option; see `_changes`."""
+        old, new = self._changes(labels)
+        if self.slots is not None:  # options are numbered as clusters were opened
+            slots, n = np.arange(self.n_components)[:, None], labels.shape[1]
+            inside = labels[:, None] == slots
+            first = np.where(inside.any(2), inside.argmax(2), n)
+            old = np.take_along_axis(old, np.argsort(first, axis=1, kind="stable"), axis=1)
+        return np.column_stack([new, old])
 
     def _walked(self, items: NDArray[np.float64], options: NDArray[np.int64]) -> Walk:
         """Partitions of the items in their order."""

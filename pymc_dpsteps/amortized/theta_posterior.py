@@ -49,7 +49,7 @@ class ThetaPosterior(Learner):
 
     For any kernel and base measure, since only simulations from the model are needed. The draws
     are approximate and cannot be corrected: θ has ties, and a Gaussian diffusion only comes close
-    to them. Where the pair is conjugate, `AmortizedPosterior` can be corrected to exactness.
+    to them. `AmortizedPosterior`, where it takes the model, can be corrected to exactness.
 
     Made by `fit` or `load`.
 

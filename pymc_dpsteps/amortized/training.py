@@ -65,6 +65,8 @@ def train(
 ) -> AmortizedPosterior:
     """Train a network that draws from the posterior of any data set of a model.
 
+    It draws partitions where the atoms can be integrated out, and atoms as well where not.
+
     Parameters
     ----------
     build_model : callable
@@ -85,7 +87,8 @@ def train(
     Raises
     ------
     MixtureError
-        If the model is not one whose partitions have a probability in closed form.
+        If the model is not one whose partitions have a probability in closed form, alone or with
+        the atoms of their clusters.
     ValueError
         If n, settings or budget makes no sense.
     """

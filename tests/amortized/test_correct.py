@@ -1,5 +1,7 @@
 """Corrected answers equal enumeration, whatever the network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -71,7 +73,7 @@ def test_importance_weights(build):
 def test_equal_weights_have_no_tail():
     posterior = made(build_model)
     drawn = posterior.draw(DATA, 100, random_seed=0)
-    same = type(drawn)(drawn.labels, drawn.log_p - 2.0, drawn.log_p)
+    same = replace(drawn, log_q=drawn.log_p - 2.0)
     found = importance(same)
     assert found.reliable and found.ess == pytest.approx(100.0)
     np.testing.assert_allclose(found.weights, 0.01)
@@ -81,7 +83,7 @@ def test_untrustworthy_weights_are_reported(caplog):
     posterior = made(build_model)
     drawn = posterior.draw(DATA, 1_000, random_seed=0)
     heavy = np.random.default_rng(0).standard_t(1.0, size=1_000) * 3.0
-    rows = type(drawn)(drawn.labels, drawn.log_p - heavy, drawn.log_p)
+    rows = replace(drawn, log_q=drawn.log_p - heavy)
     from pymc_dpsteps.amortized.correct import resample
 
     resample(rows, np.random.default_rng(1))

@@ -115,5 +115,7 @@ def test_bad_options():
 
 def test_public_names():
     assert set(dps.amortized.__all__) <= set(dir(dps.amortized)) | set(dps.amortized._MODULES)
+    for _ in range(2):
+        assert callable(dps.amortized.check_posterior)  # and not the module of that name
     with pytest.raises(AttributeError, match="has no attribute nothing"):
         _ = dps.amortized.nothing

@@ -11,6 +11,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "examples"
 # Their main takes no number of draws: the demo, those that time the algorithms, and training.
 WITHOUT_DRAWS = {
+    "amortized_atoms",
     "amortized_gaussian",
     "amortized_means",
     "amortized_theta",
