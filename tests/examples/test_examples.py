@@ -25,6 +25,8 @@ WITHOUT_DRAWS = {
 SLOW = {
     "compositions",
     "concentration",
+    "custom_likelihood",
+    "data_containers",
     "density_estimation",
     "hyperpriors",
     "million_items",

@@ -85,6 +85,7 @@ def test_prior_of_the_example():
     assert kstest(draws, law.cdf).pvalue > FIVE_SIGMA
 
 
+@pytest.mark.slow
 def test_two_algorithms_agree_on_the_patients_of_the_example():
     model = gompertz_model(dps.datasets.va_lung())
     assert_neal8_agrees_with_blocked_gibbs(model, 4_000, seed=49, tune=1000)

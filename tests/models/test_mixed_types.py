@@ -72,6 +72,7 @@ def test_all_atoms_have_a_pair():
     assert dps.conjugacy(model_of(crp)).complete
 
 
+@pytest.mark.slow
 def test_two_algorithms_agree_on_the_patients_of_the_example():
     model = mixed_types_model(dps.datasets.va_lung())
     assert_neal8_agrees_with_blocked_gibbs(model, 4_000, seed=42, tune=1000)
