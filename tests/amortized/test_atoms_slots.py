@@ -118,7 +118,13 @@ def made(kind, n=(2, 5), *, disturb=True):
     return disturbed_atoms(posterior, seed=1) if disturb else posterior
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        "sticks",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "sticks"),
+    ],
+)
 def of_kind(request):
     return request.param, made(request.param)
 

@@ -151,7 +151,14 @@ STEPS = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("declare", [gathered_after, beside_one_row_per_item, two_groupings])
+@pytest.mark.parametrize(
+    "declare",
+    [
+        gathered_after,
+        pytest.param(beside_one_row_per_item, marks=pytest.mark.slow),
+        pytest.param(two_groupings, marks=pytest.mark.slow),
+    ],
+)
 def test_posterior_of_items_with_several_observations(declare, step):
     exact = exact_of(declare, crp)
     model = model_of(declare)
