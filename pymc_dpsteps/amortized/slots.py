@@ -135,6 +135,17 @@ def _empty(slot: int, left: int, n_slots: int, new: float, by_size: bool, discou
 
 
 @njit
+def _unplaced(sizes: np.ndarray, by_size: bool, discount: float) -> tuple[int, float]:
+    """Number and total weight of the clusters, before any is in a slot."""
+    left, total = 0, 0.0
+    for size in sizes:
+        if size > 0:
+            left += 1
+            total += _weight(size, by_size, discount)
+    return left, total
+
+
+@njit
 def _place(
     sizes: np.ndarray,
     uniforms: np.ndarray,
@@ -145,11 +156,7 @@ def _place(
 ) -> None:
     n_slots = sizes.shape[1]
     for s in range(len(sizes)):
-        left, total = 0, 0.0
-        for c in range(n_slots):
-            if sizes[s, c] > 0:
-                left += 1
-                total += _weight(sizes[s, c], by_size, discount)
+        left, total = _unplaced(sizes[s], by_size, discount)
         for slot in range(n_slots):
             empty = _empty(slot, left, n_slots, new[s], by_size, discount)
             threshold = uniforms[s, slot] * (total + empty) - empty
@@ -173,11 +180,7 @@ def _log_q(
 ) -> None:
     n_slots = counts.shape[1]
     for s in range(len(counts)):
-        left, total = 0, 0.0
-        for slot in range(n_slots):
-            if counts[s, slot] > 0:
-                left += 1
-                total += _weight(counts[s, slot], by_size, discount)
+        left, total = _unplaced(counts[s], by_size, discount)
         for slot in range(n_slots):
             if left == 0:
                 break

@@ -58,22 +58,21 @@ def compile_context(
 ) -> tuple[tuple[str, ...], Callable[..., tuple[np.ndarray, np.ndarray]]]:
     """Compile the function that computes the item matrix and the shared vector.
 
-    Where the item matrix depends on the data alone it is computed once, and always the same array.
+    Where the shared vector alone depends on variables, the item matrix is computed once, and always
+    the same array.
     """
-    of_items, of_shared = set(ancestors([items])), set(ancestors([shared]))
-    inputs = [v for v in mixture.model.value_vars if v in of_items | of_shared]
-    mode = "NUMBA" if inputs else "FAST_COMPILE"
-    fixed = None
-    if of_items.isdisjoint(inputs):
-        fixed = np.ascontiguousarray(pm.pytensorf.compile([], [items], mode="FAST_COMPILE")()[0])
-        only_shared = pm.pytensorf.compile(inputs, [shared], mode=mode)
-    else:
-        both = pm.pytensorf.compile(inputs, [items, shared], mode=mode)
+    of_items = set(ancestors([items]))
+    inputs = [v for v in mixture.model.value_vars if v in of_items | set(ancestors([shared]))]
+    fixed: list[np.ndarray] = []
+    outputs = [items, shared]
+    if inputs and of_items.isdisjoint(inputs):
+        found = pm.pytensorf.compile([], [items], mode="FAST_COMPILE")()
+        fixed = [np.ascontiguousarray(x) for x in found]
+        outputs = [shared]
+    function = pm.pytensorf.compile(inputs, outputs, mode="NUMBA" if inputs else "FAST_COMPILE")
 
     def context(*values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if fixed is not None:
-            return fixed, np.ascontiguousarray(only_shared(*values)[0])
-        item_matrix, shared_vector = both(*values)
+        item_matrix, shared_vector = fixed + list(function(*values))
         return np.ascontiguousarray(item_matrix), np.ascontiguousarray(shared_vector)
 
     return tuple(v.name for v in inputs), context

@@ -13,7 +13,7 @@ from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.steps.split_merge_moves import Scratch, choose_side, random_sides
 from pymc_dpsteps.steps.state import State, log_predictive_of, refresh_of, shift_of
 
-__all__ = ["restricted_gibbs", "start_sides"]
+__all__ = ["restricted_gibbs"]
 
 
 @njit_lean

@@ -15,7 +15,6 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.steps.split_merge_moves import Scratch, choose_side
-from pymc_dpsteps.steps.split_merge_restricted import start_sides
 from pymc_dpsteps.steps.state import State, log_predictive_of, refresh_of, update_of
 
 __all__ = ["allocate_sequentially"]
@@ -41,13 +40,12 @@ def allocate_sequentially(
     members, side, stats, cache = scratch.members, scratch.side, state.stats, state.cache
     items, shared, datum, out = state.items, state.shared, state.datum, state.log_density
     update, log_predictive, refresh = update_of(state), log_predictive_of(state), refresh_of(state)
-    start_sides(state.candidates[:2], state)
     row = len(state.counts)
-    rows = state.candidates[2:4]  # what the densities are made of
-    rows[0], rows[1] = row + 2, row + 3
+    rows = state.candidates[:2]  # what the densities are made of
     for p in range(2):
+        rows[p] = row + 2 + p
+        stats[row + p] = 0.0
         update(stats[row + p], members[p], 1.0, items, shared, datum)
-    side[0], side[1] = 1, 0
     placed, due = state.prior[:2], state.prior[2:4]
     placed[:] = 1.0
     due[:] = 1.0
