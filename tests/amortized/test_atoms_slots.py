@@ -234,6 +234,7 @@ def test_replay_puts_atoms_where_their_items_are(of_kind, monkeypatch):
         np.testing.assert_array_equal(z, drawn.labels)
 
 
+@pytest.mark.slow
 def test_training_save_and_load(tmp_path):
     kind, rng = "sticks", np.random.default_rng(0)
     untrained = made(kind, disturb=False)

@@ -42,7 +42,7 @@ def normal_random(mean, sd, rng, size):
     ("step", "log_prior"),
     [
         (dps.Neal8, crp),
-        (dps.Neal5, crp),
+        pytest.param(dps.Neal5, crp, marks=pytest.mark.slow),
         (dps.BlockedGibbs, partial(dirichlet, a=np.ones(K))),
     ],
 )
