@@ -6,7 +6,7 @@ from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.steps.occupancy import list_active
 from pymc_dpsteps.steps.state import State, log_swap_of
 
-__all__ = ["swap_labels"]
+__all__ = ["exchange", "swap_labels", "swap_rows"]
 
 
 @njit_lean
@@ -16,6 +16,16 @@ def swap_rows(state: State, j: int, l: int) -> None:
         state.values[j, q], state.values[l, q] = state.values[l, q], state.values[j, q]
     for c in range(state.columns.shape[1]):
         state.columns[j, c], state.columns[l, c] = state.columns[l, c], state.columns[j, c]
+
+
+@njit_lean
+def exchange(label: np.ndarray, n: int, j: int, l: int) -> None:
+    """Exchange two values among the first n labels."""
+    for k in range(n):
+        if label[k] == j:
+            label[k] = l
+        elif label[k] == l:
+            label[k] = j
 
 
 @njit_lean
@@ -47,11 +57,7 @@ def swap_labels(rng: np.random.Generator, state: State) -> int:
         if np.log(rng.random()) < log_swap(state.counts, j, l, state.parameters):
             state.counts[j], state.counts[l] = state.counts[l], state.counts[j]
             swap_rows(state, j, l)
-            for k in range(n_slots):
-                if label[k] == j:
-                    label[k] = l
-                elif label[k] == l:
-                    label[k] = j
+            exchange(label, n_slots, j, l)
             swapped += 1
     if swapped > 0:
         for i in range(len(state.z)):

@@ -4,7 +4,7 @@ A sweep that moves single items passes from one cluster to two through states in
 make a poor cluster of their own. A split–merge proposal goes there in one step. Its forms are in
 `split_merge_restricted` and `split_merge_sequential`, with what these share in
 `split_merge_conjugate`, and in `split_merge_nonconjugate` and `split_merge_plug_in`; what all
-share is in `split_merge_moves` and `split_merge_step`.
+share is in `split_merge_moves`, `split_merge_labels` and `split_merge_step`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class SplitMerge(MarginalStep):
 
     def _compile(self) -> None:
         super()._compile()
-        self._scratch: Scratch = allocate_scratch(self._mixture.n_items)
+        self._scratch: Scratch = allocate_scratch(self._mixture.n_items, self._mixture.n_components)
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         form, pair = self.proposal, self._conjugacy.complete
@@ -123,8 +123,9 @@ class SplitMerge(MarginalStep):
             form = "sequential" if pair else "plug_in"
         elif form == "restricted_gibbs" and not pair:
             form = "nonconjugate"
-        crp = self._mixture.prior.kind is PriorKind.CRP
+        kind = self._mixture.prior.kind
+        crp, sticks = kind is PriorKind.CRP, kind is PriorKind.STICKS
         splits, merges, evaluations = split_merge_step(
-            self._chain, self._scratch, FORMS.index(form), self.t, self.moves, crp, *rest
+            self._chain, self._scratch, FORMS.index(form), self.t, self.moves, crp, sticks, *rest
         )
         return splits, merges, evaluations

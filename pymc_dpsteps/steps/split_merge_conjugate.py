@@ -56,7 +56,7 @@ def propose_split(
     slot: int,
     t: int,
     sequential: bool,
-    discount: float,
+    discounts: tuple[float, float],
     state: State,
     scratch: Scratch,
 ) -> tuple[float, float]:
@@ -67,7 +67,7 @@ def propose_split(
     """
     first, log_marginal = len(state.counts), log_marginal_of(state)
     log_merged = add_members(n, 2, first, state, scratch)
-    log_q = allocate(rng, n, t, sequential, discount, False, -np.inf, state, scratch)
+    log_q = allocate(rng, n, t, sequential, discounts, False, -np.inf, state, scratch)
     log_split = -log_q
     for side in range(2):
         log_split += log_marginal(state.stats[first + side], state.shared)
@@ -106,7 +106,7 @@ def allocate(
     n: int,
     t: int,
     sequential: bool,
-    discount: float,
+    discounts: tuple[float, float],
     replay: bool,
     least: float,
     state: State,
@@ -117,5 +117,5 @@ def allocate(
     May stop where it is below `least`.
     """
     if sequential:
-        return allocate_sequentially(rng, n, discount, replay, least, state, scratch)
-    return restricted_gibbs(rng, n, t, discount, replay, state, scratch)
+        return allocate_sequentially(rng, n, discounts, replay, least, state, scratch)
+    return restricted_gibbs(rng, n, t, discounts, replay, state, scratch)

@@ -1,13 +1,20 @@
 """What the forms of a split–merge proposal share: the pair, the slots, the prior ratio, the move.
 
 Two items i, j pick the move: in one cluster it is split between them, in two these are merged.
-S is what else is in their clusters. A split leaves j's side in its slot and puts i's side into a
-uniformly chosen empty slot; a merge puts all into j's slot.
+S is what else is in their clusters.
 
-Most pairs of items are in clusters that nothing will merge. Three pairs in four, at random, are
-*informed*, the others uniform. In an informed pair i is uniform, j's cluster c has probability
-proportional to n_c F(y_i | φ_c), as if i alone were reassigned, and j is a uniform item of it. The
-probability of an informed pair differs between the states before and after a move, and is part of
+Most pairs of items are in clusters that nothing will merge, and of many items a small cluster has
+next to none. So one pair in four, at random, is uniform, and the others are of two kinds.
+
+*Informed*, one in four: i is uniform, j's cluster c has probability proportional to
+n_c F(y_i | φ_c), as if i alone were reassigned, and j is a uniform item of it.
+
+*Small*, two in four, for small clusters that come and go inside large ones: i is a uniform item of
+a uniformly chosen cluster, j is informed, and a proposal counts i's side as 0.9 items less than it
+has. So the sizes of i's side are about uniform on the scale of their logarithm, as posteriors have
+them, where the urn would make them uniform.
+
+The probability of these pairs differs between the states before and after a move, and is part of
 its acceptance.
 """
 
@@ -21,19 +28,18 @@ import numpy as np
 from pymc_dpsteps.exponential import exp_negative
 from pymc_dpsteps.jit import njit_inline, njit_lean
 from pymc_dpsteps.steps.occupancy import count, occupy, vacate
-from pymc_dpsteps.steps.state import State, kernel_of, log_prob_of
+from pymc_dpsteps.steps.state import State, kernel_of
 from pymc_dpsteps.steps.updates import copy_row, pick
 from pymc_dpsteps.urns.crp import choose_slot
 
 __all__ = [
-    "INFORMED",
     "Scratch",
     "allocate_scratch",
+    "choose_kind",
     "choose_pair",
     "choose_side",
     "empty_slot",
     "log_pair_ratio",
-    "log_prior_ratio",
     "move_only_item",
     "part",
     "random_sides",
@@ -41,7 +47,8 @@ __all__ = [
 ]
 
 
-INFORMED = 0.75  # probability that a pair is informed
+UNIFORM, INFORMED, SMALL = 0, 1, 2  # kinds of pairs
+SMALL_DISCOUNT = 0.9
 _TRIES = 64  # expected, up to which a member of a cluster is looked for at random
 
 
@@ -59,29 +66,45 @@ class Scratch(NamedTuple):
         The members of i's side, then those of j's.
     others : (N + 1,) int64
         The members of j's side, where they are listed one by one.
+    sizes, partner : (K,) int64
+        Items of each slot in the proposed state, and which slots trade contents to get there.
     """
 
     members: np.ndarray
     side: np.ndarray
     parts: np.ndarray
     others: np.ndarray
+    sizes: np.ndarray
+    partner: np.ndarray
 
 
-def allocate_scratch(n_items: int) -> Scratch:
-    """Allocate for N items."""
-    return Scratch(*(np.zeros(n_items + 1, dtype=np.int64) for _ in Scratch._fields))
+def allocate_scratch(n_items: int, n_slots: int) -> Scratch:
+    """Allocate for N items and K slots."""
+    lengths = (*[n_items + 1] * 4, *[n_slots] * 2)
+    return Scratch(*(np.zeros(length, dtype=np.int64) for length in lengths))
 
 
 @njit_lean
-def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch, informed: bool) -> int:
+def choose_kind(rng: np.random.Generator) -> int:
+    """Choose of which kind a pair is."""
+    u = rng.random()
+    return SMALL if u < 0.5 else INFORMED if u < 0.75 else UNIFORM
+
+
+@njit_lean
+def choose_pair(rng: np.random.Generator, kind: int, state: State, scratch: Scratch) -> int:
     """Choose i and j and list the members of their clusters, with their sides; returns n."""
     z, members, side = state.z, scratch.members, scratch.side
-    i = int(rng.random() * len(z))
-    if informed:
-        j = informed_partner(rng, i, state)
+    if kind == SMALL:
+        slot = state.active[int(rng.random() * state.n_active[0])]
+        i = member(rng, slot, -1, state)
     else:
+        i = int(rng.random() * len(z))
+    if kind == UNIFORM:
         j = int(rng.random() * (len(z) - 1))
         j += j >= i
+    else:
+        j = informed_partner(rng, i, state)
     first, second = z[i], z[j]
     members[0], members[1] = i, j
     side[0], side[1] = 1, 0
@@ -90,6 +113,25 @@ def choose_pair(rng: np.random.Generator, state: State, scratch: Scratch, inform
         members[n], side[n] = k, z[k] == first
         n += (z[k] == first or z[k] == second) and k != i and k != j
     return n
+
+
+@njit_lean
+def member(rng: np.random.Generator, slot: int, but: int, state: State) -> int:
+    """A uniform item of a slot, other than item `but`."""
+    z = state.z
+    n = state.counts[slot] - (but >= 0 and z[but] == slot)
+    if n * _TRIES > len(z):
+        while True:
+            j = int(rng.random() * len(z))
+            if z[j] == slot and j != but:
+                return j
+    rank = int(rng.random() * n)
+    for j in range(len(z)):
+        if z[j] == slot and j != but:
+            if rank == 0:
+                return j
+            rank -= 1
+    return -1  # not reached
 
 
 @njit_lean
@@ -106,34 +148,25 @@ def informed_partner(rng: np.random.Generator, i: int, state: State) -> int:
     kernel = kernel_of(state)
     kernel(i, state.candidates, n, state.items, state.columns, state.shared, log_density)
     chosen = pick(rng, log_density, prior, n)
-    slot = state.candidates[chosen]
-    if prior[chosen] * _TRIES > len(z):
-        while True:
-            j = int(rng.random() * len(z))
-            if z[j] == slot and j != i:
-                return j
-    rank = int(rng.random() * prior[chosen])
-    for j in range(len(z)):
-        if z[j] == slot and j != i:
-            if rank == 0:
-                return j
-            rank -= 1
-    return -1  # not reached
+    return member(rng, state.candidates[chosen], i, state)
 
 
 @njit_lean
 def log_pair_ratio(
     state: State,
+    kind: int,
     i: int,
     slots: tuple[int, int],
     rows: tuple[int, int, int],
     n_first: int,
     n_second: int,
 ) -> float:
-    """Log probability of the informed pair where it is split, less that where it is merged.
+    """Log probability of the pair where it is split, less that where it is merged.
 
     `rows` hold the atoms of i's side, of j's side and of both merged.
     """
+    if kind == UNIFORM:
+        return 0.0
     candidates, prior, log_density = state.candidates, state.prior, state.log_density
     n = 0
     for a in range(state.n_active[0]):
@@ -149,6 +182,9 @@ def log_pair_ratio(
     split = log_density[n + 1] - log_sum(log_density, prior, n + 2)
     log_density[n], prior[n] = log_density[n + 2], n_first + n_second - 1
     merged = log_density[n] - log_sum(log_density, prior, n + 1)
+    if kind == SMALL:  # n clusters beside, and one or two
+        split -= log((n + 2.0) * n_first)
+        merged -= log((n + 1.0) * (n_first + n_second))
     return split - merged
 
 
@@ -229,25 +265,6 @@ def choose_side(
     if not replay:
         side = likelier if rng.random() * (1.0 + odds) < 1.0 else 1 - likelier
     return side, (0.0 if side == likelier else -abs(log_odds)) - log1p(odds)
-
-
-@njit_lean
-def log_prior_ratio(
-    state: State, first_slot: int, second_slot: int, n_first: int, n_second: int
-) -> float:
-    """Log of p(z split) / p(z merged), over the probability of the slot that the split chose.
-
-    Restores the counts.
-    """
-    counts, log_prob = state.counts, log_prob_of(state)
-    old_first, old_second = counts[first_slot], counts[second_slot]
-    n_merged = state.n_active[0] - (old_first > 0)
-    counts[first_slot], counts[second_slot] = n_first, n_second
-    split = log_prob(counts, n_merged + 1, state.parameters)
-    counts[first_slot], counts[second_slot] = 0, n_first + n_second
-    merged = log_prob(counts, n_merged, state.parameters)
-    counts[first_slot], counts[second_slot] = old_first, old_second
-    return split - merged + log(len(counts) - n_merged)
 
 
 @njit_lean

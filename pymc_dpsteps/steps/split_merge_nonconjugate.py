@@ -105,7 +105,7 @@ def scan_sides(
     rng: np.random.Generator,
     row: int,
     n: int,
-    discount: float,
+    discounts: tuple[float, float],
     replay: bool,
     state: State,
     scratch: Scratch,
@@ -124,7 +124,8 @@ def scan_sides(
         n_first -= side[p]
         k = members[p]
         kernel(k, state.candidates, 2, state.items, state.columns, state.shared, out)
-        log_odds = log((n_first - discount) / (n - 1 - n_first - discount)) + out[0] - out[1]
+        log_odds = log((n_first - discounts[0]) / (n - 1 - n_first - discounts[1]))
+        log_odds += out[0] - out[1]
         side[p], log_p = choose_side(rng, log_odds, replay, int(z[k] == first_slot))
         n_first += side[p]
         log_q += log_p
@@ -137,7 +138,7 @@ def launch(
     row: int,
     n: int,
     t: int,
-    discount: float,
+    discounts: tuple[float, float],
     state: State,
     scratch: Scratch,
 ) -> int:
@@ -152,7 +153,7 @@ def launch(
     evaluations += update_row(rng, row + 1, members[1:2], state)
     evaluations += update_row(rng, row + 2, members[:2], state)
     for _ in range(t):
-        scan_sides(rng, row, n, discount, False, state, scratch)
+        scan_sides(rng, row, n, discounts, False, state, scratch)
         n_first = part(scratch, n)
         evaluations += update_row(rng, row, parts[:n_first], state)
         evaluations += update_row(rng, row + 1, parts[n_first:n], state)
@@ -167,7 +168,7 @@ def propose_by_scans(
     n: int,
     slots: tuple[int, int],
     t: int,
-    discount: float,
+    discounts: tuple[float, float],
     replay: bool,
     state: State,
     scratch: Scratch,
@@ -179,11 +180,11 @@ def propose_by_scans(
     and the density evaluations.
     """
     members, parts, values = scratch.members, scratch.parts, state.values
-    evaluations = launch(rng, row, n, t, discount, state, scratch)
+    evaluations = launch(rng, row, n, t, discounts, state, scratch)
     n_first = part(scratch, n)
     log_split = -scan_atoms(rng, row, parts[:n_first], slots[0], replay, _NEWTON_STEPS, state)
     log_split -= scan_atoms(rng, row + 1, parts[n_first:n], slots[1], replay, _NEWTON_STEPS, state)
-    log_split -= scan_sides(rng, row, n, discount, replay, state, scratch)
+    log_split -= scan_sides(rng, row, n, discounts, replay, state, scratch)
     log_merged = -scan_atoms(rng, row + 2, members[:n], slots[1], not replay, _NEWTON_STEPS, state)
     n_first = part(scratch, n)
     log_split += log_density(values[row], parts[:n_first], state)

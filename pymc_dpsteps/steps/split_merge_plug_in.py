@@ -64,7 +64,7 @@ def allocate_by_values(
     rng: np.random.Generator,
     row: int,
     n: int,
-    discount: float,
+    discounts: tuple[float, float],
     replay: bool,
     state: State,
     scratch: Scratch,
@@ -94,7 +94,7 @@ def allocate_by_values(
         members[p], members[drawn] = k, members[p]
         candidates[0], candidates[1] = row, row + 1
         kernel(k, candidates, 2, state.items, state.columns, state.shared, out)
-        urn = (n_first - discount) / (p - 2.0 * discount)
+        urn = (n_first - discounts[0]) / (p - discounts[0] - discounts[1])
         likelihood = 1.0 / (1.0 + (1.0 - urn) / urn * exp(out[1] - out[0]))
         if not 0.0 <= likelihood <= 1.0:  # the item fits neither side
             likelihood = urn
@@ -127,7 +127,7 @@ def propose_by_values(
     row: int,
     n: int,
     slots: tuple[int, int],
-    discount: float,
+    discounts: tuple[float, float],
     replay: bool,
     state: State,
     scratch: Scratch,
@@ -138,7 +138,7 @@ def propose_by_values(
     row + 1 and row + 2. Returns log density less log q of the split state and of the merged one,
     and the density evaluations.
     """
-    log_q, evaluations = allocate_by_values(rng, row, n, discount, replay, state, scratch)
+    log_q, evaluations = allocate_by_values(rng, row, n, discounts, replay, state, scratch)
     n_first = scratch.side[:n].sum()
     sides = (scratch.parts[:n_first], scratch.others[: n - n_first])
     members = scratch.members[:n]

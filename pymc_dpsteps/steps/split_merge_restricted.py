@@ -21,7 +21,7 @@ def restricted_gibbs(
     rng: np.random.Generator,
     n: int,
     t: int,
-    discount: float,
+    discounts: tuple[float, float],
     replay: bool,
     state: State,
     scratch: Scratch,
@@ -39,8 +39,8 @@ def restricted_gibbs(
         k, row = scratch.members[p], rows[1 - scratch.side[p]]
         shift(state.stats[row], state.cache[row], k, 1.0, state.items, state.shared, state.datum)
     for _ in range(t):
-        scan_sides(rng, rows, n, discount, False, state, scratch)
-    return scan_sides(rng, rows, n, discount, replay, state, scratch)
+        scan_sides(rng, rows, n, discounts, False, state, scratch)
+    return scan_sides(rng, rows, n, discounts, replay, state, scratch)
 
 
 @njit_lean
@@ -58,7 +58,7 @@ def scan_sides(
     rng: np.random.Generator,
     rows: np.ndarray,
     n: int,
-    discount: float,
+    discounts: tuple[float, float],
     replay: bool,
     state: State,
     scratch: Scratch,
@@ -76,7 +76,8 @@ def scan_sides(
         shift(stats[row], cache[row], k, -1.0, items, shared, datum)
         n_first -= side[p]
         log_predictive(k, rows, 2, stats, cache, items, shared, datum, out)
-        log_odds = log((n_first - discount) / (n - 1 - n_first - discount)) + out[0] - out[1]
+        log_odds = log((n_first - discounts[0]) / (n - 1 - n_first - discounts[1]))
+        log_odds += out[0] - out[1]
         side[p], log_p = choose_side(rng, log_odds, replay, int(z[k] == first_slot))
         log_q += log_p
         n_first += side[p]

@@ -26,7 +26,7 @@ _GROWTH = 32
 def allocate_sequentially(
     rng: np.random.Generator,
     n: int,
-    discount: float,
+    discounts: tuple[float, float],
     replay: bool,
     least: float,
     state: State,
@@ -61,7 +61,7 @@ def allocate_sequentially(
                 refresh(stats[rows[s]], cache[rows[s]], shared)
                 due[s] = placed[s] + max(placed[s] / _GROWTH, 1.0)
         log_predictive(members[p], rows, 2, stats, cache, items, shared, datum, out)
-        log_odds = log((placed[0] - discount) / (placed[1] - discount)) + out[0] - out[1]
+        log_odds = log((placed[0] - discounts[0]) / (placed[1] - discounts[1])) + out[0] - out[1]
         side[p], log_p = choose_side(rng, log_odds, replay, side[p])
         log_q += log_p
         if log_q < least:

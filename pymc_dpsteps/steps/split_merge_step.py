@@ -8,13 +8,15 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.steps.split_merge_conjugate import allocate, propose_merge, propose_split
+from pymc_dpsteps.steps.split_merge_labels import propose_slots, relabel
 from pymc_dpsteps.steps.split_merge_moves import (
-    INFORMED,
+    SMALL,
+    SMALL_DISCOUNT,
     Scratch,
+    choose_kind,
     choose_pair,
     empty_slot,
     log_pair_ratio,
-    log_prior_ratio,
     move_only_item,
     settle,
 )
@@ -37,12 +39,14 @@ def move(
     form: int,
     t: int,
     discount: float,
+    sticks: bool,
     state: State,
     scratch: Scratch,
 ) -> tuple[int, int]:
     """One proposal. Returns +1 for a split, -1 for a merge, 0 if rejected; and evaluations."""
-    informed = rng.random() < INFORMED
-    n = choose_pair(rng, state, scratch, informed)
+    kind = choose_kind(rng)
+    n = choose_pair(rng, kind, state, scratch)
+    discounts = (max(discount, SMALL_DISCOUNT) if kind == SMALL else discount, discount)
     first_slot, second_slot = state.z[scratch.members[0]], state.z[scratch.members[1]]
     split = first_slot == second_slot
     if split:
@@ -53,29 +57,29 @@ def move(
     pair = form != _PLUG_IN and form != _NONCONJUGATE
     if form == _PLUG_IN:
         log_split, log_merged, evaluations = propose_by_values(
-            rng, row, n, slots, discount, not split, state, scratch
+            rng, row, n, slots, discounts, not split, state, scratch
         )
     elif form == _NONCONJUGATE:
         log_split, log_merged, evaluations = propose_by_scans(
-            rng, row, n, slots, t, discount, not split, state, scratch
+            rng, row, n, slots, t, discounts, not split, state, scratch
         )
     elif split:
         log_split, log_merged = propose_split(
-            rng, row, n, second_slot, t, form == _SEQUENTIAL, discount, state, scratch
+            rng, row, n, second_slot, t, form == _SEQUENTIAL, discounts, state, scratch
         )
     else:
         log_split, log_merged = propose_merge(rng, row, n, slots, state, scratch)
     n_first = scratch.side[:n].sum()
-    log_split += log_prior_ratio(state, first_slot, second_slot, n_first, n - n_first)
-    if informed:
-        rows = (row, row + 1, row + 2)
-        log_split += log_pair_ratio(state, scratch.members[0], slots, rows, n_first, n - n_first)
+    log_split += propose_slots(rng, slots, n_first, n, sticks, state, scratch)
+    i, rows = scratch.members[0], (row, row + 1, row + 2)
+    log_split += log_pair_ratio(state, kind, i, slots, rows, n_first, n - n_first)
     log_u = log(rng.random())
     if pair and not split:
         least = log_split + log_u - log_merged
         if least >= 0.0:
             return 0, evaluations
-        log_split -= allocate(rng, n, t, form == _SEQUENTIAL, discount, True, least, state, scratch)
+        sequential = form == _SEQUENTIAL
+        log_split -= allocate(rng, n, t, sequential, discounts, True, least, state, scratch)
     proposed, current = (log_split, log_merged) if split else (log_merged, log_split)
     if current > -np.inf and not log_u < proposed - current:
         return 0, evaluations
@@ -83,9 +87,11 @@ def move(
     if split:
         copy_row(state, row, first_slot)
         copy_row(state, row + 1, second_slot)
-        return 1, evaluations
-    copy_row(state, row + 2, second_slot)
-    return -1, evaluations
+    else:
+        copy_row(state, row + 2, second_slot)
+    if sticks:
+        relabel(state, scratch.partner)
+    return (1 if split else -1), evaluations
 
 
 @njit
@@ -96,6 +102,7 @@ def split_merge_step(
     t: int,
     moves: int,
     crp: bool,
+    sticks: bool,
     swap: bool,
     update_atoms: bool,
     weights: int,
@@ -115,7 +122,7 @@ def split_merge_step(
         if row + ROWS > len(state.values):
             fill_pool(rng, state)
             row = len(state.counts)
-        outcome, cost = move(rng, row, form, t, discount, state, scratch)
+        outcome, cost = move(rng, row, form, t, discount, sticks, state, scratch)
         row += used
         splits += outcome == 1
         merges += outcome == -1

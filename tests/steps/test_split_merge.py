@@ -3,6 +3,8 @@
 Alone, it is among the algorithms of `test_exact` and `test_geweke`.
 """
 
+from itertools import permutations
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -11,7 +13,8 @@ from scipy.stats import norm
 
 import pymc_dpsteps as dps
 from pymc_dpsteps.jit import njit
-from pymc_dpsteps.steps.split_merge_moves import allocate_scratch, log_prior_ratio, settle
+from pymc_dpsteps.steps.split_merge_labels import draw_slots, log_slots, propose_slots, relabel
+from pymc_dpsteps.steps.split_merge_moves import allocate_scratch, settle
 from pymc_dpsteps.steps.split_merge_sequential import allocate_sequentially
 from pymc_dpsteps.steps.state import chain_at
 from tests.helpers_chain import (
@@ -31,6 +34,7 @@ from tests.helpers_exact import (
     crp,
     dirichlet,
     enumerate_normal,
+    sticks,
 )
 
 FORMS = ["restricted_gibbs", "sequential", "plug_in", "nonconjugate"]
@@ -253,10 +257,13 @@ def test_finds_the_posterior_that_single_site_moves_keep(proposal, draws):
 # The probability of a proposal -------------------------------------------------------------------
 
 
+DISCOUNTS = (0.4, 0.1)
+
+
 @njit
 def allocate(chain, scratch, n, replay, least):
     rng, state = chain_at(chain)
-    return allocate_sequentially(rng, n, 0.0, replay, least, state, scratch)
+    return allocate_sequentially(rng, n, DISCOUNTS, replay, least, state, scratch)
 
 
 def log_q_by_hand(y, sides):
@@ -271,7 +278,7 @@ def log_q_by_hand(y, sides):
             for new, old in ((sums / precision, mean), (1.0 + 1.0 / precision, variance))
         )
         due = np.where(follow, counts + np.maximum(counts / 32, 1.0), due)
-        p = counts * norm.pdf(value, mean, np.sqrt(variance))
+        p = (counts - DISCOUNTS) * norm.pdf(value, mean, np.sqrt(variance))
         c = 1 - side  # i's side comes first
         log_q += np.log(p[c] / p.sum())
         sums[c] += value
@@ -318,7 +325,7 @@ def test_prior_ratio_and_move(prior):
     step.setup_chain(np.random.default_rng(34), 0, 1)
     step.started = True
     step.step(point)
-    state, scratch = step._state, allocate_scratch(6)
+    state, scratch = step._state, allocate_scratch(6, 4)
     merged, split = np.array([2, 2, 0, 0, 0, 0]), np.array([2, 2, 0, 0, 3, 3])
     state.z[:] = merged
     state.counts[:] = np.bincount(merged, minlength=4)
@@ -329,16 +336,83 @@ def test_prior_ratio_and_move(prior):
         return EXACT[prior](np.bincount(z, minlength=4)[None])[0]
 
     expected = log_p(split) - log_p(merged) + np.log(2.0)
-    assert log_prior_ratio(state, 3, 0, 2, 2) == pytest.approx(expected, rel=1e-12)
+    rng = np.random.default_rng(0)
+    ratio = propose_slots(rng, (3, 0), 2, 4, False, state, scratch)
+    assert ratio == pytest.approx(expected, rel=1e-12)
     settle(state, scratch, 4, 3, 0)
     assert np.array_equal(state.z, split)
     assert np.array_equal(state.counts, np.bincount(split, minlength=4))
     assert set(state.active[: state.n_active[0]]) == {0, 2, 3}
-    assert log_prior_ratio(state, 3, 0, 2, 2) == pytest.approx(expected, rel=1e-12)
+    ratio = propose_slots(rng, (3, 0), 2, 4, False, state, scratch)
+    assert ratio == pytest.approx(expected, rel=1e-12)
     settle(state, scratch, 4, 3, 0)
     assert np.array_equal(state.z, merged)
     assert np.array_equal(state.counts, np.bincount(merged, minlength=4))
     assert set(state.active[: state.n_active[0]]) == {0, 2}
+
+
+STICKS = {
+    "dirichlet-process": lambda k: (1.0, 1.5),
+    "pitman-yor": lambda k: (0.7, 0.8 + 0.3 * (k + 1)),
+    "any": lambda k: (2.5 - 0.5 * k, 0.2 + 0.1 * k),
+}
+
+
+@pytest.mark.parametrize("law", STICKS.values(), ids=STICKS)
+def test_slots_under_sticks(law):
+    """Every order of three clusters in four slots is drawn as often as `log_slots` says."""
+    parameters = np.array([law(k) for k in range(3)])
+    orders = sorted(set(permutations([4, 2, 1, 0])))
+    p = np.exp([log_slots(np.array(order), 3, True, parameters) for order in orders])
+    assert p.sum() == pytest.approx(1.0, rel=1e-12)
+    rng, n, found = np.random.default_rng(41), 20_000, dict.fromkeys(orders, 0)
+    for _ in range(n):
+        counts, partner = np.array(orders[int(rng.integers(len(orders)))]), np.zeros(4, np.int64)
+        before = counts.copy()
+        draw_slots(rng, counts, parameters, partner)
+        for k, l in enumerate(partner):
+            before[[k, l]] = before[[l, k]]
+        assert np.array_equal(before, counts)
+        found[tuple(int(c) for c in counts)] += 1
+    frequencies = np.array([found[order] for order in orders]) / n
+    assert np.all(np.abs(frequencies - p) < STANDARD_ERRORS * np.sqrt(p * (1.0 - p) / n) + 1e-12)
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.3])
+def test_without_truncation_labels_take_no_part(discount):
+    """p(z) over the probability of its slots is that of the partition, whatever the slots."""
+    alpha, n_slots = 0.4, 400
+    k = np.arange(1, n_slots)
+    parameters = np.column_stack([np.full(n_slots - 1, 1.0 - discount), alpha + discount * k])
+    for slots in ([0, 1, 2], [2, 0, 1], [1, 4, 7], [9, 3, 0]):
+        counts = np.zeros((1, n_slots), dtype=np.int64)
+        counts[0, slots] = 50, 7, 1
+        found = sticks(counts, *parameters.T)[0] - log_slots(counts[0], 3, True, parameters)
+        assert found == pytest.approx(log_eppf([50, 7, 1], alpha, discount), abs=0.02)
+
+
+def log_eppf(sizes, alpha, discount):
+    """Log probability of a partition under the Pitman–Yor process."""
+    tables = sum(np.log(alpha + l * discount) for l in range(1, len(sizes)))
+    within = sum(gammaln(n - discount) - gammaln(1.0 - discount) for n in sizes)
+    return tables + within - gammaln(alpha + sum(sizes)) + gammaln(alpha + 1.0)
+
+
+def test_atoms_follow_their_clusters():
+    with six_points(crp_prior) as model:
+        step = dps.SplitMerge()
+    point = model.initial_point()
+    step.setup_chain(np.random.default_rng(34), 0, 1)
+    step.started = True
+    step.step(point)
+    state = step._state
+    atoms = state.values[state.z].copy()
+    sizes = np.sort(np.bincount(state.z, minlength=4))
+    relabel(state, np.array([2, 3, 3, 3]))
+    assert np.array_equal(state.values[state.z], atoms)
+    assert np.array_equal(state.counts, np.bincount(state.z, minlength=4))
+    assert np.array_equal(np.sort(state.counts), sizes)
+    assert set(state.active[: state.n_active[0]]) == set(state.z)
 
 
 def test_slots_full():
