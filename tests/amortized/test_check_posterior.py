@@ -42,6 +42,7 @@ def test_predictive_density_of_one_more_item(posterior):
         np.testing.assert_allclose(found[:, j], exact, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_corrected_draws_are_calibrated(posterior):
     report = dps.amortized.check_posterior(
         posterior, corrected=True, n_datasets=20, draws=20, n_references=1, random_seed=1

@@ -61,7 +61,7 @@ def exact():
     }
 
 
-@pytest.mark.parametrize("step", [dps.Neal8, dps.Neal2])
+@pytest.mark.parametrize("step", [dps.Neal8, pytest.param(dps.Neal2, marks=pytest.mark.slow)])
 def test_each_of_two_steps_sees_the_others_clusters_and_the_noise(step):
     model = two_allocations()
     first, second = step("z", model=model), step("c", model=model)

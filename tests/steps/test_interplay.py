@@ -2,6 +2,7 @@
 
 import numpy as np
 import pymc as pm
+import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
@@ -82,6 +83,7 @@ def test_latent_kernel_variable_updated_by_another_step():
     assert_means(draws, exact)
 
 
+@pytest.mark.slow
 def test_two_allocations_in_one_likelihood():
     """y_i ~ Normal(mu[z_i] + nu[c_i], NOISE): a step for z and a step for c take turns."""
     y, K = SIX_POINTS[[0, 2, 3, 5]], 2
