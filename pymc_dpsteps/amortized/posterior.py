@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
@@ -31,7 +31,6 @@ from pymc_dpsteps.amortized.branches import find_best, run_branches
 from pymc_dpsteps.amortized.check_outlier import OutOfDistribution, out_of_distribution
 from pymc_dpsteps.amortized.correct import resample
 from pymc_dpsteps.amortized.learner import Learner
-from pymc_dpsteps.amortized.orders import choose_orders, spread
 from pymc_dpsteps.amortized.parameters import Parameters
 from pymc_dpsteps.amortized.paths import Draws, Paths, draw_allocations
 from pymc_dpsteps.amortized.replay import replay
@@ -116,8 +115,6 @@ class AmortizedPosterior(Learner):
     ) -> Draws:
         """Draw partitions from the network, with atoms where needed, and their exact densities.
 
-        They take turns along the better ones of several random orders, see `choose_orders`.
-
         Parameters
         ----------
         data : array_like, or dict of array_like by name of kernel variable
@@ -135,12 +132,15 @@ class AmortizedPosterior(Learner):
         """
         rng = np.random.default_rng(random_seed)
         generator = self._generator(rng)
-        n_items, start = self._start(data, settings, generator, rng)
-        orders = spread(choose_orders(start, n_items, draws, generator, rng), draws, rng)
+        setting = self.setting(settings)
+        items = self.items_of(data, setting)
+        encoded = self.encode(items, setting)
         parts = []
         for first in range(0, draws, batch):
-            along = orders[first : first + batch]
-            parts.append(draw_allocations(start(len(along)), along, generator))
+            shape = (min(batch, draws - first), len(items))
+            paths = self._paths(items, setting, encoded, shape[0], generator, rng)
+            order = rng.permuted(np.broadcast_to(np.arange(shape[1]), shape), axis=1)
+            parts.append(draw_allocations(paths, order, generator))
         return Draws.joined(parts)
 
     def branch(
@@ -152,7 +152,7 @@ class AmortizedPosterior(Learner):
         settings: Mapping[str, ArrayLike] | None = None,
         random_seed: Any = None,
     ) -> Draws:
-        """Run denoising paths side by side, scored by the model's density on the way.
+        """Run denoising paths along one random order, scored by the model's density on the way.
 
         Parameters
         ----------
@@ -177,12 +177,11 @@ class AmortizedPosterior(Learner):
                 "integrated out. Use dps.find_map()."
             )
         rng = np.random.default_rng(random_seed)
-        generator = self._generator(rng)
-        n_items, start = self._start(data, settings, generator, rng)
-        order = choose_orders(start, n_items, branches, generator, rng)[0]
+        paths = self.paths(data, branches, settings=settings, random_seed=rng)
+        order = rng.permutation(paths.labels.shape[1])
         if mode == "best":
-            return find_best(start(branches), order)
-        return run_branches(start(branches), order, generator, rng).draws
+            return find_best(paths, order)
+        return run_branches(paths, order, self._generator(rng), rng).draws
 
     def paths(
         self,
@@ -194,26 +193,24 @@ class AmortizedPosterior(Learner):
     ) -> Paths:
         """Paths of a data set, nothing placed yet; the seed is that of atoms."""
         rng = np.random.default_rng(random_seed)
-        return self._start(data, settings, self._generator(rng), rng)[1](n_paths)
-
-    def _start(
-        self,
-        data: ArrayLike | Mapping[str, ArrayLike],
-        settings: Mapping[str, ArrayLike] | None,
-        generator: torch.Generator,
-        rng: np.random.Generator,
-    ) -> tuple[int, Callable[[int], Paths]]:
-        """Number of items, and what makes so many paths of a data set."""
         setting = self.setting(settings)
         items = self.items_of(data, setting)
-        encoded, network, target = self.encode(items, setting), self.network, setting.exact
+        encoded = self.encode(items, setting)
+        return self._paths(items, setting, encoded, n_paths, self._generator(rng), rng)
 
-        def start(n_paths: int) -> Paths:
-            if isinstance(network, AtomNetwork) and isinstance(target, AtomTarget):
-                return AtomPaths(network, target, items, encoded, n_paths, generator, rng)
-            return Paths(network, target, items, encoded, n_paths)
-
-        return len(items), start
+    def _paths(
+        self,
+        items: NDArray[np.float64],
+        setting: Setting,
+        encoded: Encoded,
+        n_paths: int,
+        generator: torch.Generator,
+        rng: np.random.Generator,
+    ) -> Paths:
+        network, target = self.network, setting.exact
+        if isinstance(network, AtomNetwork) and isinstance(target, AtomTarget):
+            return AtomPaths(network, target, items, encoded, n_paths, generator, rng)
+        return Paths(network, target, items, encoded, n_paths)
 
     @torch.no_grad()
     def encode(self, items: NDArray[np.float64], setting: Setting | None = None) -> Encoded:
