@@ -5,7 +5,7 @@ are worth one of the posterior, whether their importance weights can be trusted,
 and the partitions are from those of a long chain, before and after the correction. Beside it the
 same without any training: the urn's rule and the exact predictive density, item by item.
 
-    python examples/amortized_gaussian.py [--minutes 5] [--data-sets 40] [--device auto]
+    python examples/amortized_gaussian.py [--minutes 4] [--data-sets 40] [--device auto]
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def main(minutes: float, data_sets: int, device: str) -> pd.DataFrame:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=5.0, help="of training")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of training")
     parser.add_argument("--data-sets", type=int, default=40, help="held out, of each size")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options = parser.parse_args()
