@@ -24,7 +24,8 @@ from pymc_dpsteps.amortized.check import Draws, compare
 OUTPUT = Path(__file__).parent / "output"
 SIZES = (16, 64)
 DRAWS = 1_000
-COMPARED = 10  # data sets with a long chain beside
+COMPARED = 10  # data sets with a long chain beside, and as many draws
+CHAIN = 2_000
 
 
 def build_model(n: int) -> pm.Model:
@@ -42,10 +43,10 @@ def chain(y: np.ndarray, seed: int) -> Draws:
     with build_model(len(y)) as model:
         dps.amortized.with_data(model, {"y": y})
         step = dps.Neal3(sweeps=5)
-    step.setup_chain(np.random.default_rng(seed), 200, 2_000)
+    step.setup_chain(np.random.default_rng(seed), 200, CHAIN)
     point = model.initial_point()
     labels = []
-    for sweep in range(-200, 2_000):
+    for sweep in range(-200, CHAIN):
         if sweep == 0:
             step.stop_tuning()
         point, _ = step.step(point)
@@ -61,11 +62,12 @@ def judge(
     rng = np.random.default_rng(0)
     sizes, reliable, distances, ms = [], [], [], []
     for d, y in enumerate(data):
+        draws = CHAIN if d < len(chains) else DRAWS
         start = perf_counter()
-        drawn = posterior.draw(y, DRAWS, random_seed=d)
-        ms.append(1e3 * (perf_counter() - start) / DRAWS)
+        drawn = posterior.draw(y, draws, random_seed=d)
+        ms.append(1e3 * (perf_counter() - start) / draws)
         found = dps.amortized.importance(drawn)
-        sizes.append(found.ess / DRAWS)
+        sizes.append(found.ess / draws)
         reliable.append(found.reliable)
         if d < len(chains):
             raw = compare(Draws(drawn.labels), chains[d], rng=rng)
