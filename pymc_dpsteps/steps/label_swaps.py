@@ -6,7 +6,7 @@ from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.steps.occupancy import list_active
 from pymc_dpsteps.steps.state import State, log_swap_of
 
-__all__ = ["exchange", "swap_labels", "swap_rows"]
+__all__ = ["follow_labels", "keep_labels", "swap_labels", "trade"]
 
 
 @njit_lean
@@ -19,13 +19,31 @@ def swap_rows(state: State, j: int, l: int) -> None:
 
 
 @njit_lean
-def exchange(label: np.ndarray, n: int, j: int, l: int) -> None:
-    """Exchange two values among the first n labels."""
-    for k in range(n):
+def keep_labels(state: State) -> None:
+    """Note in `candidates` where the content of each slot is: so far, where it was."""
+    for k in range(len(state.counts)):
+        state.candidates[k] = k
+
+
+@njit_lean
+def trade(state: State, j: int, l: int) -> None:
+    """Exchange counts and atoms of two slots, and note it; items follow in `follow_labels`."""
+    label = state.candidates
+    state.counts[j], state.counts[l] = state.counts[l], state.counts[j]
+    swap_rows(state, j, l)
+    for k in range(len(state.counts)):
         if label[k] == j:
             label[k] = l
         elif label[k] == l:
             label[k] = j
+
+
+@njit_lean
+def follow_labels(state: State) -> None:
+    """Give all items the slots that their clusters traded for."""
+    for i in range(len(state.z)):
+        state.z[i] = state.candidates[state.z[i]]
+    list_active(state)
 
 
 @njit_lean
@@ -39,9 +57,7 @@ def swap_labels(rng: np.random.Generator, state: State) -> int:
     if n_slots < 2:
         return 0
     log_swap = log_swap_of(state)
-    label = state.candidates  # where the content of each old slot went
-    for k in range(n_slots):
-        label[k] = k
+    keep_labels(state)
     swapped = 0
     for attempt in range(n_slots):
         if attempt < n_slots - 1:
@@ -55,12 +71,8 @@ def swap_labels(rng: np.random.Generator, state: State) -> int:
         if state.counts[j] == 0 and state.counts[l] == 0:
             continue
         if np.log(rng.random()) < log_swap(state.counts, j, l, state.parameters):
-            state.counts[j], state.counts[l] = state.counts[l], state.counts[j]
-            swap_rows(state, j, l)
-            exchange(label, n_slots, j, l)
+            trade(state, j, l)
             swapped += 1
     if swapped > 0:
-        for i in range(len(state.z)):
-            state.z[i] = label[state.z[i]]
-        list_active(state)
+        follow_labels(state)
     return swapped

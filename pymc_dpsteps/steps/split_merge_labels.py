@@ -16,8 +16,7 @@ from math import log
 import numpy as np
 
 from pymc_dpsteps.jit import njit_lean
-from pymc_dpsteps.steps.label_swaps import exchange, swap_rows
-from pymc_dpsteps.steps.occupancy import count
+from pymc_dpsteps.steps.label_swaps import follow_labels, keep_labels, trade
 from pymc_dpsteps.steps.split_merge_moves import Scratch
 from pymc_dpsteps.steps.state import State, log_prob_of
 
@@ -109,13 +108,8 @@ def propose_slots(
 @njit_lean
 def relabel(state: State, partner: np.ndarray) -> None:
     """Make the trades that `draw_slots` drew."""
-    label = state.candidates  # where the content of each old slot went
-    for k in range(len(partner)):
-        label[k] = k
+    keep_labels(state)
     for k in range(len(partner)):
         if partner[k] != k:
-            swap_rows(state, k, partner[k])
-            exchange(label, len(partner), k, partner[k])
-    for i in range(len(state.z)):
-        state.z[i] = label[state.z[i]]
-    count(state)
+            trade(state, k, partner[k])
+    follow_labels(state)

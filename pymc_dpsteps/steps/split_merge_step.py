@@ -55,6 +55,7 @@ def move(
             return 0, 0
     slots, evaluations = (first_slot, second_slot), 0
     pair = form != _PLUG_IN and form != _NONCONJUGATE
+    sequential = form == _SEQUENTIAL
     if form == _PLUG_IN:
         log_split, log_merged, evaluations = propose_by_values(
             rng, row, n, slots, discounts, not split, state, scratch
@@ -65,7 +66,7 @@ def move(
         )
     elif split:
         log_split, log_merged = propose_split(
-            rng, row, n, second_slot, t, form == _SEQUENTIAL, discounts, state, scratch
+            rng, row, n, second_slot, t, sequential, discounts, state, scratch
         )
     else:
         log_split, log_merged = propose_merge(rng, row, n, slots, state, scratch)
@@ -78,7 +79,6 @@ def move(
         least = log_split + log_u - log_merged
         if least >= 0.0:
             return 0, evaluations
-        sequential = form == _SEQUENTIAL
         log_split -= allocate(rng, n, t, sequential, discounts, True, least, state, scratch)
     proposed, current = (log_split, log_merged) if split else (log_merged, log_split)
     if current > -np.inf and not log_u < proposed - current:

@@ -11,7 +11,7 @@ from pymc_dpsteps.steps.slice_process import next_jump
 from tests.helpers_chain import assert_means, run_chain
 
 
-@pytest.mark.parametrize("discount", [0.0, 0.45])
+@pytest.mark.parametrize("discount", [0.0, pytest.param(0.3, marks=pytest.mark.slow), 0.45])
 def test_jumps_are_those_of_the_levy_intensity(discount):
     """Numbers of jumps in disjoint intervals are Poisson with mean ∫ c s^(-1-d) e^(-s) ds."""
     edges, c, n = np.array([0.01, 0.1, 0.5, 1.0, 1.5, np.inf]), 2.0, 20_000

@@ -316,15 +316,20 @@ def test_probability_of_a_sequential_allocation(replay):
 # Small and impossible cases ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prior", [crp_prior, dirichlet_prior])
-def test_prior_ratio_and_move(prior):
-    """Log p(z split) - log p(z merged) + log of the empty slots, by hand; a split is undone."""
+def step_of_six_points(prior):
     with six_points(prior) as model:
         step = dps.SplitMerge()
     point = model.initial_point()
     step.setup_chain(np.random.default_rng(34), 0, 1)
     step.started = True
     step.step(point)
+    return step
+
+
+@pytest.mark.parametrize("prior", [crp_prior, dirichlet_prior])
+def test_prior_ratio_and_move(prior):
+    """Log p(z split) - log p(z merged) + log of the empty slots, by hand; a split is undone."""
+    step = step_of_six_points(prior)
     state, scratch = step._state, allocate_scratch(6, 4)
     merged, split = np.array([2, 2, 0, 0, 0, 0]), np.array([2, 2, 0, 0, 3, 3])
     state.z[:] = merged
@@ -399,12 +404,7 @@ def log_eppf(sizes, alpha, discount):
 
 
 def test_atoms_follow_their_clusters():
-    with six_points(crp_prior) as model:
-        step = dps.SplitMerge()
-    point = model.initial_point()
-    step.setup_chain(np.random.default_rng(34), 0, 1)
-    step.started = True
-    step.step(point)
+    step = step_of_six_points(crp_prior)
     state = step._state
     atoms = state.values[state.z].copy()
     sizes = np.sort(np.bincount(state.z, minlength=4))
