@@ -95,10 +95,9 @@ class MixtureStep(BlockedStep):
         start from G0. With "subsets", for more items than some ten thousand, every chain starts
         with as many clusters as slots and first runs on a random 1,000 items, then on 4,000,
         16,000, …, as long as there are more: 500 iterations each, together what some 170 on all
-        items cost. Not for items with several observations each. With "map" every chain starts
-        at a local mode, found by EM from a start of its own (see `dps.find_map`), with all that
-        the step updates; the model must have no other discrete variable and no latent kernel
-        variable, and its densities gradients.
+        items cost. With "map" every chain starts at a local mode, found by EM from a start of its
+        own (see `dps.find_map`), with all that the step updates; the model must have no other
+        discrete variable and no latent kernel variable, and its densities gradients.
     sweeps : int, default 1
         Iterations of the algorithm per draw. What is fixed per draw, mostly PyMC's own work, is
         some 30 µs, more than an iteration on a hundred items takes: where neighbouring draws are
@@ -180,7 +179,7 @@ class MixtureStep(BlockedStep):
         if self.needs_conjugate and not self._conjugacy.complete:
             raise MixtureError(self._no_pair_message())
         if init == "subsets":
-            check_subsets(self._mixture, atoms)
+            check_subsets(atoms)
         self._compile()
         parameters = (*self._theta, *self._hyper)
         owned = {rv.name for rv in self._mixture.owned(parameters, atoms=self.atoms is not None)}

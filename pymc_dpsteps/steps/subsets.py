@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pymc_dpsteps.jit import njit
-from pymc_dpsteps.mixture.structure import Mixture, MixtureError
+from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.state import State, derive_of, kernel_of
 from pymc_dpsteps.steps.updates import pick
 
@@ -24,23 +24,18 @@ FEW = 1_000
 _GROWTH, _ITERATIONS = 4, 500
 
 
-def check_subsets(mixture: Mixture, atoms: str | None) -> None:
-    """Refuse what cannot start on subsets.
+def check_subsets(atoms: str | None) -> None:
+    """Refuse a step that does not update the atoms.
 
     Raises
     ------
     MixtureError
-        If the step does not update the atoms, or items have several observations each.
+        If `atoms` is None.
     """
     if atoms is None:
         raise MixtureError(
             "init='subsets' lets a chain run on few of the items, but atoms=None leaves the atoms "
             "as they are. Let the step update the atoms, or take another init."
-        )
-    if mixture.grouped:
-        raise MixtureError(
-            "init='subsets' takes one row of data per item; found several observations per item "
-            f"in {', '.join(term.name for term in mixture.grouped)}. Use init='prior'."
         )
 
 
@@ -79,11 +74,14 @@ def start_on_subsets(
 
 
 def _subset(state: State, chosen: np.ndarray) -> State:
-    """The state of some of the items; atoms, weights and all else are shared with `state`."""
+    """The state of some of the items; atoms, weights and all else are shared with `state`.
+
+    Observations of items that have several stay in their rows, behind those of all items.
+    """
     n = len(chosen)
     return state._replace(
         z=np.zeros(n, dtype=np.int64),
-        items=np.ascontiguousarray(state.items[chosen]),
+        items=np.concatenate([state.items[chosen], state.items[n:]]),
         members=np.zeros(n, dtype=np.int64),
     )
 

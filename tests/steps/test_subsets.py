@@ -92,12 +92,24 @@ def test_newcomers_join_by_counts_and_kernel():
     assert abs(np.mean(joined) - p) < 5 * np.sqrt(p * (1 - p) / len(joined))
 
 
-def test_what_cannot_start_on_subsets():
+def test_items_of_several_observations():
+    """Half of the items have three observations; these go with them."""
+    items = np.repeat(np.arange(len(MANY)), 1 + 2 * (np.arange(len(MANY)) % 2))
+    order = RNG.permutation(len(items))
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 20, shape=15)
+        z = dps.ChineseRestaurantProcess("z", 1.0, K=15, shape=len(MANY))
+        pm.Normal("y", mu[z[items[order]]], 1, observed=MANY[items[order]])
+        sampler = dps.Neal8(init="subsets")
+        point = model.initial_point()
+    sampler.setup_chain(np.random.default_rng(1), 0, 1)
+    sampler._unpack(point)
+    sampler._start()
+    z = sampler._state.z
+    for cluster in np.unique(z):
+        assert len(np.unique(GROUPS[z == cluster])) == 1
+
+
+def test_no_start_on_subsets_without_atoms():
     with normal_model(MANY[:5], K=4), pytest.raises(dps.MixtureError, match="atoms=None"):
         dps.BlockedGibbs(init="subsets", atoms=None)
-    with pm.Model():
-        mu = pm.Normal("mu", 0, 20, shape=4)
-        z = dps.ChineseRestaurantProcess("z", 1.0, K=4, shape=2)
-        pm.Normal("y", mu[z[[0, 0, 1]]], 1, observed=MANY[:3])
-        with pytest.raises(dps.MixtureError, match="several observations per item in y"):
-            dps.Neal8(init="subsets")
