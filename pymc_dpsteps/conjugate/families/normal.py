@@ -19,7 +19,10 @@ __all__ = ["NORMAL"]
 def update(d: int, stats: np.ndarray, datum: np.ndarray, sign: float) -> None:
     """Add or remove an observation."""
     update_moments(stats, datum[0], datum[1], sign)
-    stats[5] = 0.0 if stats[0] == 0.0 else stats[5] + sign * log(datum[1])
+    if stats[0] == 0.0:
+        stats[5] = 0.0
+    elif datum[1] != 1.0:
+        stats[5] += sign * log(datum[1])
 
 
 @njit_lean
