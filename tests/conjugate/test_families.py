@@ -3,9 +3,11 @@
 import numba
 import numpy as np
 import pytest
+from scipy.special import gammaln
 
 from pymc_dpsteps.conjugate.families.normal_gamma import NORMAL_GAMMA, log_gamma_ratio
 from pymc_dpsteps.conjugate.families.normal_wishart import NORMAL_WISHART
+from pymc_dpsteps.conjugate.families.sums import log_rising
 from tests.helpers_chain import STANDARD_ERRORS
 from tests.helpers_families import (
     CASES,
@@ -51,6 +53,13 @@ def test_ratio_of_gamma_functions(a):
     """Twice a half makes a whole: Γ(a + 1) = a Γ(a)."""
     found = log_gamma_ratio(a) + log_gamma_ratio(a + 0.5)
     assert found == pytest.approx(np.log(a), rel=1e-14, abs=1e-14)
+
+
+@pytest.mark.parametrize("c", [0.0, 1.0, 2.0, 8.0, 9.0, 0.5, 7.3])
+@pytest.mark.parametrize("a", [1e-3, 0.7, 40.0])
+def test_rising_factorial(a, c):
+    expected = gammaln(a + c) - gammaln(a)
+    assert log_rising(a, c, gammaln(a)) == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 # Statistics --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from math import exp, lgamma
 
 import numpy as np
 
-from pymc_dpsteps.conjugate.families.sums import TINY, update
+from pymc_dpsteps.conjugate.families.sums import TINY, log_rising, update
 from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.mixture.structure import Family
 from pymc_dpsteps.urns.common import log_gamma_draw
@@ -32,16 +32,18 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 @njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
-    """``cache = (a, b, log B(a, b))`` of the posterior."""
+    """``cache = (a, b, log Γ(a), log Γ(b), log Γ(a + b))`` of the posterior."""
     a, b = hyper[0] + stats[1], hyper[1] + stats[2]
-    cache[0], cache[1], cache[2] = a, b, _log_beta(a, b)
+    cache[0], cache[1] = a, b
+    cache[2], cache[3], cache[4] = lgamma(a), lgamma(b), lgamma(a + b)
 
 
 @njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation."""
-    log_beta = _log_beta(cache[first] + datum[at], cache[first + 1] + datum[at + 1])
-    return datum[at + 2] + log_beta - cache[first + 2]
+    a, b, more_a, more_b = cache[first], cache[first + 1], datum[at], datum[at + 1]
+    ratio = log_rising(a, more_a, cache[first + 2]) + log_rising(b, more_b, cache[first + 3])
+    return datum[at + 2] + ratio - log_rising(a + b, more_a + more_b, cache[first + 4])
 
 
 @njit_lean
@@ -60,7 +62,7 @@ BETA = Family(
     n_stats=lambda d: 4,
     n_hyper=lambda d: 2,
     n_natural=lambda d: 1,
-    n_cache=lambda d: 3,
+    n_cache=lambda d: 5,
     update=update,
     log_marginal=log_marginal,
     draw=draw,

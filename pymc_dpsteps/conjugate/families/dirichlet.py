@@ -8,7 +8,7 @@ from math import exp, lgamma
 
 import numpy as np
 
-from pymc_dpsteps.conjugate.families.sums import TINY, update
+from pymc_dpsteps.conjugate.families.sums import TINY, log_rising, update
 from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.mixture.structure import Family
 from pymc_dpsteps.urns.common import log_gamma_draw
@@ -46,8 +46,9 @@ def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at:
     for j in range(d):
         if datum[at + j] > 0.0:
             total += datum[at + j]
-            result += lgamma(cache[first + 2 + j] + datum[at + j]) - cache[first + 2 + d + j]
-    return result + cache[first + 1] - lgamma(cache[first] + total)
+            alpha, log_gamma = cache[first + 2 + j], cache[first + 2 + d + j]
+            result += log_rising(alpha, datum[at + j], log_gamma)
+    return result - log_rising(cache[first], total, cache[first + 1])
 
 
 @njit_lean

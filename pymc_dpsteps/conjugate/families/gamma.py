@@ -8,7 +8,7 @@ from math import lgamma, log
 
 import numpy as np
 
-from pymc_dpsteps.conjugate.families.sums import TINY, update
+from pymc_dpsteps.conjugate.families.sums import TINY, log_rising, update
 from pymc_dpsteps.jit import njit_lean
 from pymc_dpsteps.mixture.structure import Family
 
@@ -25,16 +25,17 @@ def log_marginal(d: int, stats: np.ndarray, hyper: np.ndarray) -> float:
 
 @njit_lean
 def refresh(d: int, stats: np.ndarray, hyper: np.ndarray, cache: np.ndarray) -> None:
-    """``cache = (a, b, a log b - log Γ(a))`` with a and b of the posterior."""
+    """``cache = (a, b, a log b, log Γ(a))`` with a and b of the posterior."""
     a, b = hyper[0] + stats[1], hyper[1] + stats[2]
-    cache[0], cache[1], cache[2] = a, b, a * log(b) - lgamma(a)
+    cache[0], cache[1], cache[2], cache[3] = a, b, a * log(b), lgamma(a)
 
 
 @njit_lean
 def log_predictive(d: int, cache: np.ndarray, first: int, datum: np.ndarray, at: int) -> float:
     """Log density of one more observation."""
     a = cache[first] + datum[at]
-    return datum[at + 2] + cache[first + 2] + lgamma(a) - a * log(cache[first + 1] + datum[at + 1])
+    ratio = log_rising(cache[first], datum[at], cache[first + 3])
+    return datum[at + 2] + cache[first + 2] + ratio - a * log(cache[first + 1] + datum[at + 1])
 
 
 @njit_lean
@@ -50,7 +51,7 @@ GAMMA = Family(
     n_stats=lambda d: 4,
     n_hyper=lambda d: 2,
     n_natural=lambda d: 1,
-    n_cache=lambda d: 3,
+    n_cache=lambda d: 4,
     update=update,
     log_marginal=log_marginal,
     draw=draw,
