@@ -30,9 +30,18 @@ class AtomPaths(Paths):
         Of the flow's draws.
     rng : numpy.random.Generator
         Of the draws from G0.
+
+    Attributes
+    ----------
+    known : (S, K, Q) float64 and (S,) int64
+        Atoms that are given, not drawn: of the clusters in the order in which a path opens them,
+        so many of each path; at first none. Their density r is a part of log q where the network
+        was asked for the option of the item that opens the cluster.
     """
 
+    known: tuple[NDArray[np.float64], NDArray[np.int64]]
     _network: AtomNetwork
+    _new: Tensor | None  # state of "new" for the item at hand, once the network was asked
     walks: AtomWalk
 
     @torch.no_grad()
@@ -51,11 +60,14 @@ class AtomPaths(Paths):
         self._generator, self._rng = generator, rng
         self._fit = np.empty((n_paths, target.n_components + 1, len(items)))
         self._atoms = torch.zeros_like(self._sums)
+        shape = (n_paths, target.n_components, target.n_values)
+        self.known = np.zeros(shape), np.zeros(n_paths, dtype=np.int64)
 
     def weigh(self, chosen: NDArray[np.int64]) -> None:
         """Weigh the options of an item of every path, before one is taken."""
         log_new, log_weights = self._alone.log_marginal, self._log_weights
         weigh_with_atoms(chosen, log_new, self._fit, self.walks, self._code, log_weights)
+        self._new = None
 
     def draws(self, generator: torch.Generator | None = None) -> Draws:
         """What was drawn, when all items are placed; see `Paths.draws`."""
@@ -68,7 +80,8 @@ class AtomPaths(Paths):
         """Go on with these paths, in the place of all."""
         super().choose(kept)
         self._fit = self._fit[kept]
-        self._atoms = self._atoms[torch.from_numpy(kept).to(self._number)]
+        self.known = self.known[0][kept], self.known[1][kept]
+        self._atoms = self._atoms[self._index(kept)]
 
     def _summaries(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         most = counts.shape[1]
@@ -78,38 +91,59 @@ class AtomPaths(Paths):
     def _assign(self, chosen: NDArray[np.int64], option: NDArray[np.int64]) -> None:
         target = self._target
         path = np.flatnonzero(option == 0)
-        values, log_g0, log_r = self._open(chosen[path], path)
+        values = self._open(chosen[path], path)
+        log_g0 = target.log_base(values)
+        if self._new is not None and len(path) > 0:
+            self.log_q[path] += self._log_r(self._new[0], chosen[path], path, values, log_g0)
         log_f = target.log_kernel(self._items, values)
         fit, walks = self._fit, self.walks
         assign_with_atoms(chosen, option, values, log_g0, log_f, fit, walks, self._code)
-        self.log_q[path] += log_r
         odds = cluster_odds(log_f, self._alone.log_marginal).clip(-MOST_ODDS, MOST_ODDS)
-        opened = tuple(
-            torch.from_numpy(x).to(self._number) for x in (path, walks.clusters[path] - 1)
-        )
+        opened = tuple(self._index(x) for x in (path, walks.clusters[path] - 1))
         self._linked[opened] = torch.from_numpy(odds).to(self._linked)
         rows = torch.from_numpy(target.standardise(values)).to(self._sums)
         self._atoms[opened] = self._network.atom(rows)
 
-    def _open(
-        self, item: NDArray[np.int64], path: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Atoms of clusters that items open, their log density under G0, and log r."""
-        if len(path) == 0:  # PyTorch cannot reshape what has no rows
-            return np.empty((0, self._target.n_values)), np.empty(0), np.empty(0)
-        new = self._new[0, torch.from_numpy(path).to(self._number)]
-        mean, sd = self._alone.mean[item], self._alone.sd[item]
+    def _open(self, item: NDArray[np.int64], path: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Atoms of clusters that items open, known or drawn, shape (new, Q)."""
+        known, n_known = self.known
+        opened = self.walks.clusters[path]
+        drawn = opened >= n_known[path]
+        values = np.empty((len(path), self._target.n_values))
+        values[~drawn] = known[path[~drawn], opened[~drawn]]
+        if self._new is not None and drawn.any():  # PyTorch cannot reshape what has no rows
+            values[drawn] = self._draw_atoms(self._new[0], item[drawn], path[drawn])
+        return values
+
+    def _draw_atoms(
+        self, new: Tensor, item: NDArray[np.int64], path: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         seen = torch.from_numpy(self._alone.seen[item]).to(new)
-        x = self._network.draw_atoms(new, seen, self._generator)
-        values = mean + sd * x.double().cpu().numpy()
+        x = self._network.draw_atoms(new[self._index(path)], seen, self._generator)
+        values = self._alone.mean[item] + self._alone.sd[item] * x.double().cpu().numpy()
         from_base = self._rng.random(len(item)) < FROM_BASE
         values[from_base] = self._target.draw_base(int(from_base.sum()), self._rng)
-        log_g0 = self._target.log_base(values)
-        x, log_scale, log_base = (
-            torch.from_numpy(a).to(new) for a in ((values - mean) / sd, np.log(sd).sum(1), log_g0)
+        return values
+
+    def _log_r(
+        self,
+        new: Tensor,
+        item: NDArray[np.int64],
+        path: NDArray[np.int64],
+        values: NDArray[np.float64],
+        log_g0: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Log r of atoms of clusters that items open."""
+        mean, sd, seen = self._alone.mean[item], self._alone.sd[item], self._alone.seen[item]
+        seen, x, log_scale, log_base = (
+            torch.from_numpy(a).to(new)
+            for a in (seen, (values - mean) / sd, np.log(sd).sum(1), log_g0)
         )
-        log_r = self._network.log_r(new, seen, x, log_scale, log_base)
-        return values, log_g0, log_r.double().cpu().numpy()
+        log_r = self._network.log_r(new[self._index(path)], seen, x, log_scale, log_base)
+        return log_r.double().cpu().numpy()
+
+    def _index(self, path: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(path).to(self._number)
 
     def _link(self, item: Tensor, joined: Tensor) -> None:
         """Nothing to add: the atoms tell all that a cluster's items do."""

@@ -138,7 +138,7 @@ class AmortizedPosterior(Learner):
         parts = []
         for first in range(0, draws, batch):
             shape = (min(batch, draws - first), len(items))
-            paths = self._paths(items, setting, encoded, shape[0], generator, rng)
+            paths = self.paths_of(setting.exact, items, encoded, shape[0], generator, rng)
             order = rng.permuted(np.broadcast_to(np.arange(shape[1]), shape), axis=1)
             parts.append(draw_allocations(paths, order, generator))
         return Draws.joined(parts)
@@ -196,18 +196,20 @@ class AmortizedPosterior(Learner):
         setting = self.setting(settings)
         items = self.items_of(data, setting)
         encoded = self.encode(items, setting)
-        return self._paths(items, setting, encoded, n_paths, self._generator(rng), rng)
+        generator = self._generator(rng)
+        return self.paths_of(setting.exact, items, encoded, n_paths, generator, rng)
 
-    def _paths(
+    def paths_of(
         self,
+        target: Target | AtomTarget,
         items: NDArray[np.float64],
-        setting: Setting,
         encoded: Encoded,
         n_paths: int,
         generator: torch.Generator,
         rng: np.random.Generator,
     ) -> Paths:
-        network, target = self.network, setting.exact
+        """Paths of rows of data, under a target; see `Paths` and `AtomPaths`."""
+        network = self.network
         if isinstance(network, AtomNetwork) and isinstance(target, AtomTarget):
             return AtomPaths(network, target, items, encoded, n_paths, generator, rng)
         return Paths(network, target, items, encoded, n_paths)

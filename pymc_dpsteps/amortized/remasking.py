@@ -7,9 +7,10 @@ with probability
 
     min(1, p(y, c') q(c_B | c_rest, σ, y) / (p(y, c) q(c'_B | c_rest, σ, y))),
 
-the atoms integrated out: a split–merge proposal that was learnt. With all items in B it is
-independence Metropolis. As proposals do not depend on the present c_B, several are drawn at a time
-and put to the test one after the other.
+the atoms integrated out: a split–merge proposal that was learnt. Where they cannot be, clusters
+with items outside B keep theirs, and p and q are of c_B with the atoms of the other clusters. With
+all items in B it is independence Metropolis. As proposals do not depend on the present c_B, several
+are drawn at a time and put to the test one after the other.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from numpy.typing import NDArray
 from pymc.blocking import PointType
 
 from pymc_dpsteps.amortized.allocation import Encoded
+from pymc_dpsteps.amortized.atom_paths import AtomPaths
 from pymc_dpsteps.amortized.fingerprint import fingerprint
-from pymc_dpsteps.amortized.paths import Paths, draw_allocations
+from pymc_dpsteps.amortized.paths import draw_allocations
 from pymc_dpsteps.amortized.posterior import AmortizedPosterior
 from pymc_dpsteps.amortized.replay import complete
 from pymc_dpsteps.amortized.settings import Setting
-from pymc_dpsteps.amortized.target import Target
 from pymc_dpsteps.amortized.walks import options_along
 from pymc_dpsteps.mixture.read import read_mixture
 from pymc_dpsteps.mixture.structure import MixtureError
@@ -65,7 +66,6 @@ class RemaskingStep(MarginalStep):
     """
 
     name = "remasking"
-    needs_conjugate: ClassVar[bool] = True
     atoms_options: ClassVar[tuple[str | None, ...]] = ("auto",)
 
     def __init__(
@@ -102,7 +102,7 @@ class RemaskingStep(MarginalStep):
                 f"{smallest} to {largest}. Train one for that many."
             )
         # In rows of data that look like those that the network was trained on.
-        self._target = Target(mixture, values)
+        self._target = type(self.posterior.target)(mixture, values)
         self._setting = Setting(values, settings.row(values), self._target)
         self._encoded: Encoded | None = None
 
@@ -121,12 +121,15 @@ class RemaskingStep(MarginalStep):
         given = np.repeat(options, 1 + self.proposals, axis=0)
         given[1:, first:] = -1
         target = self._target.given(state.parameters)
-        paths = Paths(self.posterior.network, target, target.items, encoded, len(given))
-        generator = torch.Generator(self.posterior.device)
+        generator = torch.Generator(self.posterior.device).manual_seed(int(rng.integers(2**63)))
+        paths = self.posterior.paths_of(target, target.items, encoded, len(given), generator, rng)
+        if isinstance(paths, AtomPaths):
+            opens = options[0] == 0
+            paths.known = self._known(state.z[order[opens]], int(opens[:first].sum()), len(given))
         drawn = draw_allocations(
             paths,
             np.repeat(order[None], len(given), axis=0),
-            generator.manual_seed(int(rng.integers(2**63))),
+            generator,
             given=given,
             first=first,
         )
@@ -137,10 +140,12 @@ class RemaskingStep(MarginalStep):
             log_weight[0] += (target.slots.log_change(counts) - target.slots.log_q(counts))[0]
         present = 0
         for proposed in range(1, len(given)):
-            if np.log(rng.random()) < log_weight[proposed] - log_weight[present]:
+            # Outside the posterior's support, where only a start can be, all are accepted.
+            impossible = log_weight[present] == -np.inf
+            if impossible or np.log(rng.random()) < log_weight[proposed] - log_weight[present]:
                 present = proposed
         if present > 0:
-            self._take(drawn.labels[present], order[:first])
+            self._take(drawn.labels[present], drawn.values[present], order[:first])
         complete(self._chain, 0, *rest)
         occupied, occupied_before = np.unique(state.z), np.unique(before)
         births = len(np.setdiff1d(occupied, occupied_before))
@@ -163,18 +168,36 @@ class RemaskingStep(MarginalStep):
         others = np.setdiff1d(np.arange(n), masked)
         return np.concatenate([others, self.rng.permutation(masked)]), n - block
 
-    def _take(self, labels: NDArray[np.int64], others: NDArray[np.int64]) -> None:
+    def _known(
+        self, slots: NDArray[np.int64], n_others: int, n_paths: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Atoms that are not drawn: on the first path all, on others those of the first clusters.
+
+        `slots` are those of the clusters as they are opened.
+        """
+        known = np.zeros((n_paths, self._mixture.n_components, self._state.values.shape[1]))
+        known[:, : len(slots)] = self._state.values[slots]
+        n_known = np.full(n_paths, n_others)
+        n_known[0] = len(slots)
+        return known, n_known
+
+    def _take(
+        self,
+        labels: NDArray[np.int64],
+        values: NDArray[np.float64],
+        others: NDArray[np.int64],
+    ) -> None:
         """Take over a partition: clusters with other items keep their slots, new ones get any.
 
         Where slots differ they were drawn with it, all of them.
         """
-        z = self._state.z
-        if self._target.slots is not None:
-            z[:] = labels
-            return
-        slots = np.full(self._mixture.n_components, -1)
-        slots[labels[others]] = z[others]
-        empty = np.setdiff1d(np.arange(len(slots)), z[others])
-        new = np.setdiff1d(labels, labels[others])
-        slots[new] = self.rng.permutation(empty)[: len(new)]
+        z, slots = self._state.z, np.arange(self._mixture.n_components)
+        if self._target.slots is None:
+            slots[labels[others]] = z[others]
+            empty = np.setdiff1d(np.arange(len(slots)), z[others])
+            new = np.setdiff1d(labels, labels[others])
+            slots[new] = self.rng.permutation(empty)[: len(new)]
         z[:] = slots[labels]
+        if values.size > 0:
+            occupied = np.unique(labels)
+            self._state.values[slots[occupied]] = values[occupied]

@@ -17,7 +17,7 @@ from tests.helpers_atoms import (
     mean_and_variance,
     uniform_kernel,
 )
-from tests.helpers_chain import STANDARD_ERRORS
+from tests.helpers_chain import STANDARD_ERRORS, assert_means, run_chain
 from tests.helpers_learners import losses
 
 torch = importorskip()
@@ -312,12 +312,26 @@ def test_check_posterior():
     assert np.isfinite(table.loc[("log predictive density", "less reference (nats)"), "value"])
 
 
+@pytest.mark.parametrize(
+    ("name", "draws"), [("heavy_mean", 1_000), *(_slow(name, 4_000) for name in CASES)]
+)
+def test_remasking(name, draws):
+    case = CASES[name]()
+    posterior = made(case.build_model)
+    step = RemaskingStep(posterior, block=4, proposals=4, model=posterior.model(case.y))
+    first = step.model.rvs_to_values[step.model[FIRST[case.build_model]]].name
+    chain = run_chain(step, step.model, ["z", first], draws, seed=6, tune=50)
+    theta_1 = chain[first][np.arange(draws), chain["z"][:, 0]]
+    if first.endswith("_log__"):
+        theta_1 = np.exp(theta_1)
+    exact, _ = enumerate_case(case)
+    assert_means(functionals(chain["z"], theta_1), exact)
+
+
 def test_what_there_is_not():
     posterior = made(heavy_mean, disturb=False)
     with pytest.raises(dps.MixtureError, match=r"cannot be\s+integrated out.*find_map"):
         posterior.branch(np.zeros(4), mode="best")
-    with heavy_mean(4), pytest.raises(dps.MixtureError, match=r"Remasking.*mu"):
-        RemaskingStep(posterior)
     with pm.Model() as shared:
         scale = pm.HalfNormal("scale")
         mu = pm.Laplace("mu", 0.0, 1.0, shape=5)

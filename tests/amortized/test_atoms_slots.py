@@ -13,8 +13,10 @@ from tests.helpers_amortized import importorskip
 from tests.helpers_atoms import disturbed_atoms
 from tests.helpers_chain import (
     STANDARD_ERRORS,
+    assert_means,
     atom_of_first_item,
     partition_functionals,
+    run_chain,
     slot_counts,
 )
 from tests.helpers_exact import Enumeration, all_labels, crp, dirichlet, gamma_grid, sticks
@@ -28,9 +30,11 @@ from pymc_dpsteps.amortized import (  # noqa: E402
     Size,
     check_posterior,
     importance,
+    remasking,
     replay,
     train,
 )
+from pymc_dpsteps.amortized.paths import draw_allocations  # noqa: E402
 
 SMALL = Size(width=16, heads=2, layers=1)
 QUICK = Schedule(batch=16, simulated=2, places=4, warmup=5, averaging=0.5)
@@ -264,12 +268,60 @@ def test_check_posterior():
     assert np.isfinite(table.loc[("log predictive density", "less reference (nats)"), "value"])
 
 
+@pytest.mark.parametrize(
+    ("block", "draws"),
+    [
+        (3, 1_000),
+        pytest.param(3, 4_000, marks=pytest.mark.slow),
+        pytest.param(None, 4_000, marks=pytest.mark.slow),
+    ],
+)
+def test_remasking(of_kind, block, draws):
+    kind, posterior = of_kind
+    settings = settings_of(kind, 1)
+    model = posterior.model(Y, settings=settings)
+    step = RemaskingStep(posterior, block=block, proposals=4, model=model)
+    chain = run_chain(step, model, ["z", "mu"], draws, seed=6, tune=50)
+    expected = enumerated(kind, settings)[0].expectations()
+    theta_1 = atom_of_first_item(chain["z"], chain["mu"])
+    found = functionals(kind, chain["z"], theta_1, expected["k"])
+    assert_means(found, {name: expected[name] for name in found})
+
+
+def test_remasking_keeps_atoms_of_clusters_with_other_items(of_kind, monkeypatch):
+    """Those of all clusters where the partition is the present one."""
+    kind, posterior = of_kind
+    settings = settings_of(kind, 1)
+    model = posterior.model(Y, settings=settings)
+    step = RemaskingStep(posterior, block=3, proposals=8, model=model)
+    step.setup_chain(np.random.default_rng(1), 0, 10)
+    seen = []
+
+    def draw(paths, order, *args, given, first, **options):
+        present = step._state.z.copy(), step._state.values[:K, 0].copy()
+        drawn = draw_allocations(paths, order, *args, given=given, first=first, **options)
+        seen.append((present, drawn, order[0, :first]))
+        return drawn
+
+    monkeypatch.setattr(remasking, "draw_allocations", draw)
+    point = model.initial_point()
+    for _ in range(20):
+        point, _ = step.step(point)
+    new = 0
+    for (z, mu), drawn, others in seen:
+        atoms = np.take_along_axis(drawn.values[..., 0], drawn.labels, axis=1)
+        np.testing.assert_array_equal(atoms[0], mu[z])
+        np.testing.assert_array_equal(atoms[1:, others], np.tile(mu[z[others]], (8, 1)))
+        with_others = (drawn.labels[:, :, None] == drawn.labels[:, None, others]).any(2)
+        assert not np.isin(atoms[1:][~with_others[1:]], mu).any()
+        new += (~with_others[1:]).sum()
+    assert new > 20
+
+
 def test_what_there_is_not():
     posterior = made("sticks")
     with pytest.raises(dps.MixtureError, match=r"cannot be\s+integrated out.*find_map"):
         posterior.branch(Y, mode="best")
-    with builder("sticks")(5), pytest.raises(dps.MixtureError, match=r"Remasking.*mu"):
-        RemaskingStep(posterior)
 
     def bounded(n):
         with pm.Model() as model:
