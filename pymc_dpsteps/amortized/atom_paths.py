@@ -92,14 +92,14 @@ class AtomPaths(Paths):
         target = self._target
         path = np.flatnonzero(option == 0)
         values = self._open(chosen[path], path)
-        log_g0 = target.log_base(values)
-        if self._new is not None and len(path) > 0:
-            self.log_q[path] += self._log_r(self._new[0], chosen[path], path, values, log_g0)
-        log_f = target.log_kernel(self._items, values)
+        log_g0, log_f = target.log_base(values), target.log_kernel(self._items, values)
+        if self._new is not None and len(path) > 0:  # PyTorch cannot reshape what has no rows
+            new = self._new[0, self._index(path)]
+            self.log_q[path] += self._log_r(new, chosen[path], values, log_g0)
         fit, walks = self._fit, self.walks
         assign_with_atoms(chosen, option, values, log_g0, log_f, fit, walks, self._code)
         odds = cluster_odds(log_f, self._alone.log_marginal).clip(-MOST_ODDS, MOST_ODDS)
-        opened = tuple(self._index(x) for x in (path, walks.clusters[path] - 1))
+        opened = self._index(path), self._index(walks.clusters[path] - 1)
         self._linked[opened] = torch.from_numpy(odds).to(self._linked)
         rows = torch.from_numpy(target.standardise(values)).to(self._sums)
         self._atoms[opened] = self._network.atom(rows)
@@ -111,15 +111,15 @@ class AtomPaths(Paths):
         drawn = opened >= n_known[path]
         values = np.empty((len(path), self._target.n_values))
         values[~drawn] = known[path[~drawn], opened[~drawn]]
-        if self._new is not None and drawn.any():  # PyTorch cannot reshape what has no rows
-            values[drawn] = self._draw_atoms(self._new[0], item[drawn], path[drawn])
+        if self._new is not None and drawn.any():
+            new = self._new[0, self._index(path[drawn])]
+            values[drawn] = self._draw_atoms(new, item[drawn])
         return values
 
-    def _draw_atoms(
-        self, new: Tensor, item: NDArray[np.int64], path: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def _draw_atoms(self, new: Tensor, item: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Atoms from r, given the state of "new" and the item of each."""
         seen = torch.from_numpy(self._alone.seen[item]).to(new)
-        x = self._network.draw_atoms(new[self._index(path)], seen, self._generator)
+        x = self._network.draw_atoms(new, seen, self._generator)
         values = self._alone.mean[item] + self._alone.sd[item] * x.double().cpu().numpy()
         from_base = self._rng.random(len(item)) < FROM_BASE
         values[from_base] = self._target.draw_base(int(from_base.sum()), self._rng)
@@ -129,17 +129,13 @@ class AtomPaths(Paths):
         self,
         new: Tensor,
         item: NDArray[np.int64],
-        path: NDArray[np.int64],
         values: NDArray[np.float64],
         log_g0: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Log r of atoms of clusters that items open."""
-        mean, sd, seen = self._alone.mean[item], self._alone.sd[item], self._alone.seen[item]
-        seen, x, log_scale, log_base = (
-            torch.from_numpy(a).to(new)
-            for a in (seen, (values - mean) / sd, np.log(sd).sum(1), log_g0)
-        )
-        log_r = self._network.log_r(new[self._index(path)], seen, x, log_scale, log_base)
+        """Log r of atoms, given the state of "new" and the item of each."""
+        mean, sd = self._alone.mean[item], self._alone.sd[item]
+        arrays = self._alone.seen[item], (values - mean) / sd, np.log(sd).sum(1), log_g0
+        log_r = self._network.log_r(new, *(torch.from_numpy(a).to(new) for a in arrays))
         return log_r.double().cpu().numpy()
 
     def _index(self, path: NDArray[np.int64]) -> Tensor:

@@ -187,7 +187,9 @@ def test_law_of_atoms_is_a_distribution_and_is_drawn_from():
     target, items = posterior.target, posterior.items_of(y)
     paths = posterior.paths(y, 20_000, random_seed=1)
     paths.options(np.zeros(20_000, dtype=np.int64))
-    values, _, log_r = paths._open(np.zeros(20_000, dtype=int), np.arange(20_000))
+    first = np.zeros(20_000, dtype=int)
+    values = paths._open(first, np.arange(20_000))
+    log_r = paths._log_r(paths._new[0], first, values, target.log_base(values))
     grid = np.linspace(-300.0, 300.0, 60_001)
     alone, new = target.alone(items), paths._new[0, :1]
     log_r_grid = posterior.network.log_r(
