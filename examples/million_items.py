@@ -55,7 +55,7 @@ def save_figure(idata: xr.DataTree, n_items: int) -> None:
     figure.savefig(OUTPUT / "million_items.png", dpi=150)
 
 
-def main(draws: int = 800, tune: int = 200, n_items: int = 100_000, moves: int = 10) -> None:
+def main(draws: int = 800, tune: int = 200, n_items: int = 100_000, moves: int = 20) -> None:
     """Sample, and show whether the chains agree."""
     with normal_model(simulate(n_items)):
         # Split–merge moves clusters; atoms and weights are left to blocked Gibbs.
@@ -84,6 +84,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="a million items")
     if parser.parse_args().full:
-        main(draws=300, tune=100, n_items=1_000_000)
+        main(draws=500, tune=100, n_items=1_000_000)
     else:
         main()
