@@ -111,7 +111,8 @@ class AtomPaths(Paths):
         drawn = opened >= n_known[path]
         values = np.empty((len(path), self._target.n_values))
         values[~drawn] = known[path[~drawn], opened[~drawn]]
-        if self._new is not None and drawn.any():
+        if drawn.any():
+            assert self._new is not None  # where the network is not asked, all must be known
             new = self._new[0, self._index(path[drawn])]
             values[drawn] = self._draw_atoms(new, item[drawn])
         return values

@@ -131,11 +131,6 @@ class Paths:
         shares, most = 1.0 / counts.clamp(min=1).unsqueeze(-1), counts.shape[1]
         return self._sums[:, :most] * shares, self._linked[:, :most] * shares
 
-    def place(self, chosen: NDArray[np.int64], option: NDArray[np.int64]) -> None:
-        """Let an item of every path take an option that nobody chose: log q stays as it is."""
-        self.weigh(chosen)
-        self.take(chosen, option, np.zeros(len(chosen)))
-
     def take(
         self, chosen: NDArray[np.int64], option: NDArray[np.int64], log_q: NDArray[np.float64]
     ) -> None:
@@ -222,7 +217,8 @@ def draw_allocations(
     for t in range(order.shape[1]):
         chosen, wanted = (np.ascontiguousarray(x[:, t]) for x in (order, given))
         if t < first:
-            paths.place(chosen, wanted)
+            paths.weigh(chosen)
+            paths.take(chosen, wanted, np.zeros(len(order)))
             continue
         log_q = paths.options(chosen)
         drawn = torch.multinomial(log_q.exp(), 1, generator=generator)[:, 0].cpu().numpy()
