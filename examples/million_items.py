@@ -84,6 +84,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="a million items")
     if parser.parse_args().full:
-        main(draws=500, tune=100, n_items=1_000_000)
+        main(draws=300, tune=100, n_items=1_000_000)
     else:
         main()
