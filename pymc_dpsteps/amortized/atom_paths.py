@@ -139,8 +139,5 @@ class AtomPaths(Paths):
         log_r = self._network.log_r(new, *(torch.from_numpy(a).to(new) for a in arrays))
         return log_r.double().cpu().numpy()
 
-    def _index(self, path: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(path).to(self._number)
-
     def _link(self, item: Tensor, joined: Tensor) -> None:
         """Nothing to add: the atoms tell all that a cluster's items do."""

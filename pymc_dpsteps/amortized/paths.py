@@ -109,7 +109,7 @@ class Paths:
         """Log q of the options of an item of every path, shape (S, 1 + clusters)."""
         self.weigh(chosen)
         most = int(self.walks.clusters.max())
-        item = torch.from_numpy(chosen).to(self._number)
+        item = self._index(chosen)
         masked = self._masked.clone()
         masked[self._number, item] = False
         counts = torch.from_numpy(self.walks.counts[:, 1 : most + 1]).to(self._sums)
@@ -139,10 +139,13 @@ class Paths:
         cluster = np.where(option == 0, self.walks.clusters, option) - 1
         self.labels[np.arange(len(chosen)), chosen] = cluster
         self.log_q += log_q
-        item, joined = (torch.from_numpy(x).to(self._number) for x in (chosen, cluster))
+        item, joined = self._index(chosen), self._index(cluster)
         self._masked[self._number, item] = False
         self._sums[self._number, joined] += self._members[item]
         self._link(item, joined)
+
+    def _index(self, numbers: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(numbers).to(self._number)
 
     def _assign(self, chosen: NDArray[np.int64], option: NDArray[np.int64]) -> None:
         assign_items(chosen, option, self._log_weights, self._items, self.walks, self._code)
@@ -155,7 +158,7 @@ class Paths:
         self.walks = type(self.walks)(*(np.ascontiguousarray(x[kept]) for x in self.walks))
         self.labels, self.log_q = self.labels[kept], self.log_q[kept]
         self._log_weights = self._log_weights[kept]
-        index = torch.from_numpy(kept).to(self._number)
+        index = self._index(kept)
         self._sums, self._linked = self._sums[index], self._linked[index]
         self._masked = self._masked[index]
 

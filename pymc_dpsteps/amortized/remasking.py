@@ -33,7 +33,7 @@ from pymc_dpsteps.amortized.walks import options_along
 from pymc_dpsteps.mixture.read import read_mixture
 from pymc_dpsteps.mixture.structure import MixtureError
 from pymc_dpsteps.steps.arguments import positive_integer
-from pymc_dpsteps.steps.marginal import MarginalStep
+from pymc_dpsteps.steps.marginal import MarginalStep, accept
 from pymc_dpsteps.steps.updates import prepare
 
 __all__ = ["RemaskingStep"]
@@ -56,8 +56,8 @@ class RemaskingStep(MarginalStep):
     proposals : int, default 8
         Proposals for a block, tested one after the other.
     concentration, init, sweeps, model, rng
-        See `MixtureStep`. There is no option ``atoms``: what is integrated out must be drawn
-        afresh.
+        See `MixtureStep`. There is no option ``atoms``: every iteration draws them given the
+        allocation, or updates them where they cannot be integrated out.
 
     Raises
     ------
@@ -140,9 +140,7 @@ class RemaskingStep(MarginalStep):
             log_weight[0] += (target.slots.log_change(counts) - target.slots.log_q(counts))[0]
         present = 0
         for proposed in range(1, len(given)):
-            # Outside the posterior's support, where only a start can be, all are accepted.
-            impossible = log_weight[present] == -np.inf
-            if impossible or np.log(rng.random()) < log_weight[proposed] - log_weight[present]:
+            if accept(rng, log_weight[proposed], log_weight[present]):
                 present = proposed
         if present > 0:
             self._take(drawn.labels[present], drawn.values[present], order[:first])

@@ -78,10 +78,12 @@ def _subset(state: State, chosen: np.ndarray) -> State:
 
     Observations of items that have several stay in their rows, behind those of all items.
     """
-    n = len(chosen)
+    n, items = len(chosen), state.items[chosen]
+    if len(state.items) > len(state.z):
+        items = np.concatenate([items, state.items[n:]])
     return state._replace(
         z=np.zeros(n, dtype=np.int64),
-        items=np.concatenate([state.items[chosen], state.items[n:]]),
+        items=items,
         members=np.zeros(n, dtype=np.int64),
     )
 
