@@ -5,6 +5,8 @@ import pytest
 
 import pymc_dpsteps as dps
 from tests.helpers_amortized import DATA, build_model, importorskip
+from tests.helpers_chain import STANDARD_ERRORS
+from tests.helpers_learners import losses
 
 torch = importorskip()
 
@@ -23,16 +25,15 @@ def spread_out(n):
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("training") / "state.ckpt"
     options = {"size": SMALL, "schedule": QUICK, "progressbar": False, "accelerator": "cpu"}
-    posterior = train(build_model, (3, 6), budget=2.0, checkpoint=path, random_seed=1, **options)
+    posterior = train(build_model, (3, 6), budget=0.5, checkpoint=path, random_seed=1, **options)
     return posterior, path, options
 
 
-def test_learns_something(trained):
-    posterior = trained[0]
-    batches = [b for b, _ in zip(Stream(posterior, QUICK, 99), range(60), strict=False)]
-    with torch.no_grad():
-        losses = np.array([float(posterior.loss(posterior.network, b)) for b in batches])
-    assert losses.mean() < 0.0 and np.isfinite(losses).all()
+def test_learns_something():
+    torch.manual_seed(0)
+    before, after = losses(AmortizedPosterior(build_model, (3, 6), size=SMALL), QUICK, 150)
+    assert np.abs(before).max() < 1e-4
+    assert after.mean() < -STANDARD_ERRORS * after.std() / np.sqrt(len(after))
 
 
 def test_untrained_gains_nothing():
@@ -68,7 +69,7 @@ def test_batches_depend_on_the_seed_alone(trained):
 def test_goes_on_from_a_checkpoint(trained):
     _, path, options = trained
     before = torch.load(path, weights_only=False)
-    assert before["step"] > 0 and before["spent"] >= 2.0
+    assert before["step"] > 0 and before["spent"] >= 0.5
     longer = before["spent"] + 0.5
     train(build_model, (3, 6), budget=longer, checkpoint=path, random_seed=2, **options)
     after = torch.load(path, weights_only=False)
