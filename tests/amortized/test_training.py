@@ -31,7 +31,8 @@ def trained(tmp_path_factory):
 
 def test_learns_something():
     torch.manual_seed(0)
-    before, after = losses(AmortizedPosterior(build_model, (3, 6), size=SMALL), QUICK, 150)
+    learner = AmortizedPosterior(build_model, (3, 6), size=SMALL)
+    before, after = losses(learner, QUICK, 400, rate=1e-2)
     assert np.abs(before).max() < 1e-4
     assert after.mean() < -STANDARD_ERRORS * after.std() / np.sqrt(len(after))
 
