@@ -53,12 +53,16 @@ ALGORITHMS = {
     "slice-xi": Algorithm(partial(dps.SliceGibbs, xi=0.5), EXPLICIT),
     "importance-m1": Algorithm(partial(dps.ImportanceConditional, m=1), EXPLICIT | CRPS),
     "split-merge": Algorithm(partial(dps.SplitMerge, proposal="nonconjugate", moves=3), URNS),
-    "split-merge-plug-in": Algorithm(partial(dps.SplitMerge, proposal="plug_in", moves=3), URNS),
+    "split-merge-plug-in": Algorithm(
+        partial(dps.SplitMerge, proposal="plug_in", moves=3, transfers=1), URNS
+    ),
     "split-merge-restricted": Algorithm(
         partial(dps.SplitMerge, proposal="restricted_gibbs", moves=3), URNS, conjugate=True
     ),
     "split-merge-sequential": Algorithm(
-        partial(dps.SplitMerge, proposal="sequential", moves=3), URNS, conjugate=True
+        partial(dps.SplitMerge, proposal="sequential", moves=3, transfers=1),
+        URNS,
+        conjugate=True,
     ),
     "importance": Algorithm(dps.ImportanceConditional, EXPLICIT | CRPS),
 }

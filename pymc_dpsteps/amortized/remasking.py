@@ -32,7 +32,7 @@ from pymc_dpsteps.amortized.settings import Setting
 from pymc_dpsteps.amortized.walks import options_along
 from pymc_dpsteps.mixture.read import read_mixture
 from pymc_dpsteps.mixture.structure import MixtureError
-from pymc_dpsteps.steps.arguments import positive_integer
+from pymc_dpsteps.steps.arguments import whole_number
 from pymc_dpsteps.steps.marginal import MarginalStep, accept
 from pymc_dpsteps.steps.updates import prepare
 
@@ -79,9 +79,9 @@ class RemaskingStep(MarginalStep):
     ) -> None:
         self.posterior = posterior
         if block is not None:
-            block = positive_integer(self, "block is a number of items", block)
+            block = whole_number(self, "block is a number of items", block)
         self.block = block
-        self.proposals = positive_integer(self, "proposals is a number of proposals", proposals)
+        self.proposals = whole_number(self, "proposals is a number of proposals", proposals)
         super().__init__(vars, **kwargs)
 
     def _compile(self) -> None:

@@ -20,7 +20,7 @@ __all__ = [
     "data_of",
     "named_allocation",
     "no_pair_message",
-    "positive_integer",
+    "whole_number",
 ]
 
 
@@ -30,12 +30,13 @@ def check_option(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
         raise ValueError(f"{name} must be one of {allowed}; found {value!r}.")
 
 
-def positive_integer(step: Any, meaning: str, value: Any) -> int:
+def whole_number(step: Any, meaning: str, value: Any, *, least: int = 1) -> int:
     """An option of a step that counts something, as an int; `meaning` says what it counts."""
     whole = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
-    if not whole or value < 1:
+    if not whole or value < least:
         raise ValueError(
-            f"{type(step).__name__}: {meaning}; found {value!r}, expected an integer of at least 1."
+            f"{type(step).__name__}: {meaning}; found {value!r}, "
+            f"expected an integer of at least {least}."
         )
     return int(value)
 

@@ -30,7 +30,7 @@ from pymc_dpsteps.steps.arguments import (
     data_of,
     named_allocation,
     no_pair_message,
-    positive_integer,
+    whole_number,
 )
 from pymc_dpsteps.steps.few_slots import few_slots
 from pymc_dpsteps.steps.packing import Packing
@@ -56,6 +56,7 @@ class MixtureStepState(StepMethodState):
     n_tune: int
     n_full: int
     last_weight_sum: float
+    spread: NDArray[np.float64]
     widths: NDArray[np.float64]
     hyper_widths: NDArray[np.float64]
 
@@ -127,7 +128,7 @@ class MixtureStep(BlockedStep):
     # Functions of sufficient statistics that the algorithm uses where atoms can be integrated out.
     uses_statistics: ClassVar[tuple[str, ...]] = ()
     # Whether the algorithm uses the kernel of many items under one component.
-    uses_kernel_of_items: ClassVar[bool] = False
+    uses_kernel_of_items: bool = False
     # Number of items from which on threads pay: a call from Python costs some 0.1 ms.
     threads_from: ClassVar[int] = 20_000
     # Whether an iteration ends with the atoms of all occupied components given their items.
@@ -161,9 +162,9 @@ class MixtureStep(BlockedStep):
         check_option("atoms", atoms, self.atoms_options)
         check_option("hyperparameters", hyperparameters, ("auto", "slice", None))
         check_option("init", init, ("prior", "one", "singletons", "subsets", "map"))
-        self.sweeps = positive_integer(self, "sweeps is a number of iterations", sweeps)
+        self.sweeps = whole_number(self, "sweeps is a number of iterations", sweeps)
         if threads is not None:
-            threads = positive_integer(self, "threads is a number of threads", threads)
+            threads = whole_number(self, "threads is a number of threads", threads)
         if unknown := set(pymc_kwargs) - {"blocked", "initial_point", "compile_kwargs"}:
             raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(unknown))}.")
         self.model = modelcontext(model)
@@ -331,7 +332,8 @@ class MixtureStep(BlockedStep):
         self.n_tune = tune
         self.n_full = 0
         self.last_weight_sum = 0.0
-        self.widths = np.ones(self._compiled.n_values)
+        self.spread = np.ones(self._compiled.n_values)
+        self.widths = self.spread.copy()
         self.hyper_widths = np.ones(len(self._state.hyper))
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
@@ -388,7 +390,7 @@ class MixtureStep(BlockedStep):
 
     def _start(self) -> None:
         self.started = True
-        self.widths[:] = spread_of_base(self.rng, self._state)
+        self.spread[:] = self.widths[:] = spread_of_base(self.rng, self._state)
         self._state.widths[:] = self.widths
         if self.init == "map":
             mode = find_mode(self._objective, self.rng)

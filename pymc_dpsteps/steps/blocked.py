@@ -7,7 +7,7 @@ are independent: P(z_i = k) is proportional to w_k F(y_i | atoms of k).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class BlockedGibbs(MixtureStep):
     """
 
     name = "blocked_gibbs"
-    uses_kernel_of_items: ClassVar[bool] = True
+    uses_kernel_of_items = True
 
     def __init__(self, vars: Any = None, **kwargs: Any) -> None:
         super().__init__(vars, **kwargs)

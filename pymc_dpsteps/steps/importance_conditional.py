@@ -39,7 +39,7 @@ import numpy as np
 
 from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.mixture.structure import PriorKind
-from pymc_dpsteps.steps.arguments import positive_integer
+from pymc_dpsteps.steps.arguments import whole_number
 from pymc_dpsteps.steps.base import MixtureStep
 from pymc_dpsteps.steps.occupancy import occupy, vacate
 from pymc_dpsteps.steps.state import State, chain_at, derive_of, draw_base_of, kernel_of, weights_of
@@ -209,7 +209,7 @@ class ImportanceConditional(MixtureStep):
     name = "importance_conditional"
 
     def __init__(self, vars: Any = None, *, m: int = 3, **kwargs: Any) -> None:
-        self.m = positive_integer(self, "m is the number of draws from G0", m)
+        self.m = whole_number(self, "m is the number of draws from G0", m)
         super().__init__(vars, **kwargs)
 
     def _check_prior(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pymc_dpsteps.jit import njit, njit_lean
-from pymc_dpsteps.steps.arguments import positive_integer
+from pymc_dpsteps.steps.arguments import whole_number
 from pymc_dpsteps.steps.marginal import (
     MarginalStep,
     accept,
@@ -123,7 +123,7 @@ class Neal5(MarginalStep):
     name = "neal5"
 
     def __init__(self, vars: Any = None, *, R: int = 4, **kwargs: Any) -> None:
-        self.R = positive_integer(self, "R is the number of updates of each item", R)
+        self.R = whole_number(self, "R is the number of updates of each item", R)
         super().__init__(vars, **kwargs)
 
     def _draws_at_once(self) -> int:

@@ -26,7 +26,7 @@ from pymc.step_methods.compound import Competence
 from pytensor.tensor.variable import TensorVariable
 
 from pymc_dpsteps.jit import njit, njit_lean
-from pymc_dpsteps.steps.arguments import positive_integer
+from pymc_dpsteps.steps.arguments import whole_number
 from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster, weigh
 from pymc_dpsteps.steps.occupancy import vacate
 from pymc_dpsteps.steps.state import State, chain_at, is_crp, kernel_of, predictive_of
@@ -130,7 +130,7 @@ class Neal8(MarginalStep):
     name = "neal8"
 
     def __init__(self, vars: Any = None, *, m: int = 3, reuse: bool = True, **kwargs: Any) -> None:
-        self.m = positive_integer(self, "m is the number of auxiliary components", m)
+        self.m = whole_number(self, "m is the number of auxiliary components", m)
         self.reuse = reuse
         super().__init__(vars, **kwargs)
 

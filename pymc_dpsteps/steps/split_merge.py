@@ -4,18 +4,22 @@ A sweep that moves single items passes from one cluster to two through states in
 make a poor cluster of their own. A split–merge proposal goes there in one step. Its forms are in
 `split_merge_restricted` and `split_merge_sequential`, with what these share in
 `split_merge_conjugate`, and in `split_merge_nonconjugate` and `split_merge_plug_in`; what all
-share is in `split_merge_moves`, `split_merge_labels` and `split_merge_step`.
+share is in `split_merge_moves`, `split_merge_labels` and `split_merge_step`. What changes sizes by
+less than all of a cluster is in `transfer`.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from pymc_dpsteps.mixture.structure import MixtureError, PriorKind
-from pymc_dpsteps.steps.arguments import check_option, positive_integer
+from pymc_dpsteps.steps.arguments import check_option, whole_number
 from pymc_dpsteps.steps.marginal import MarginalStep
 from pymc_dpsteps.steps.split_merge_moves import Scratch, allocate_scratch
 from pymc_dpsteps.steps.split_merge_step import FORMS, ROWS, split_merge_step
+from pymc_dpsteps.steps.transfer import transfer_rows, transfer_step
 
 __all__ = ["SplitMerge"]
 
@@ -42,6 +46,11 @@ class SplitMerge(MarginalStep):
         Intermediate restricted Gibbs scans that make a launch state, where the proposal has one.
     moves : int, default 3
         Proposals per iteration.
+    transfers : int, default 0
+        Before these, updates of a cluster's weight and atoms together with a neighbour's, all
+        labels summed out. For some 10,000 items and more, where the sizes of small clusters within
+        and across large ones hardly change otherwise; each takes about as long as one or two sweeps
+        of `BlockedGibbs`.
     concentration, atoms, init, model, rng
         See `MixtureStep`. Of several steps in a list each makes its own start: the last one's
         `init` decides.
@@ -61,7 +70,8 @@ class SplitMerge(MarginalStep):
     Beside a step that updates them, ``atoms=None, concentration=None`` saves a second update of
     atoms and concentration in every iteration.
 
-    In the statistics, `births` and `deaths` count accepted splits and merges. With several steps
+    In the statistics, `births` and `deaths` count accepted splits and merges, and `transfers` those
+    transfers that changed something. With several steps
     in a list, `pymc.sample` gives each statistic that they share one more dimension.
 
     References
@@ -85,6 +95,9 @@ class SplitMerge(MarginalStep):
         "shift",
         "log_predictive",
     )
+    stats_dtypes_shapes: ClassVar[dict] = MarginalStep.stats_dtypes_shapes | {
+        "transfers": (np.int64, [])
+    }
 
     def __init__(
         self,
@@ -95,12 +108,16 @@ class SplitMerge(MarginalStep):
         ] = "auto",
         t: int = 5,
         moves: int = 3,
+        transfers: int = 0,
         **kwargs: Any,
     ) -> None:
         check_option("proposal", proposal, ("auto", *FORMS))
         self.proposal = proposal
-        self.t = positive_integer(self, "t is the number of intermediate scans", t)
-        self.moves = positive_integer(self, "moves is the number of proposals", moves)
+        self.t = whole_number(self, "t is the number of intermediate scans", t)
+        self.moves = whole_number(self, "moves is the number of proposals", moves)
+        self.transfers = whole_number(self, "transfers is a number of updates", transfers, least=0)
+        self.uses_kernel_of_items = self.transfers > 0
+        self.n_transferred = 0
         super().__init__(vars, **kwargs)
 
     def _check_prior(self) -> None:
@@ -111,7 +128,7 @@ class SplitMerge(MarginalStep):
             )
 
     def _draws_at_once(self) -> int:
-        return ROWS
+        return max(ROWS, transfer_rows(self._compiled.n_values) if self.transfers > 0 else 0)
 
     def _compile(self) -> None:
         super()._compile()
@@ -125,7 +142,15 @@ class SplitMerge(MarginalStep):
             form = "nonconjugate"
         kind = self._mixture.prior.kind
         crp, sticks = kind is PriorKind.CRP, kind is PriorKind.STICKS
+        if self.transfers > 0:
+            self.n_transferred += transfer_step(
+                self._chain, self._scratch, self.spread, self.transfers, crp, sticks
+            )
         splits, merges, evaluations = split_merge_step(
             self._chain, self._scratch, FORMS.index(form), self.t, self.moves, crp, sticks, *rest
         )
         return splits, merges, evaluations
+
+    def _stats(self, births: int, deaths: int, evaluations: int) -> dict[str, Any]:
+        transfers, self.n_transferred = self.n_transferred, 0
+        return super()._stats(births, deaths, evaluations) | {"transfers": transfers}

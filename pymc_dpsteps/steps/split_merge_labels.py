@@ -75,34 +75,24 @@ def log_slots(counts: np.ndarray, n_active: int, sticks: bool, parameters: np.nd
 
 
 @njit_lean
-def propose_slots(
-    rng: np.random.Generator,
-    slots: tuple[int, int],
-    n_first: int,
-    n: int,
-    sticks: bool,
-    state: State,
-    scratch: Scratch,
-) -> float:
-    """Log of p(z) over the probability of its slots, of the split state less the merged one.
+def propose_slots(rng: np.random.Generator, sticks: bool, state: State, scratch: Scratch) -> float:
+    """Log of p(z) over the probability of its slots, of a proposed state less the present one.
 
-    One of them is the present state. Of the other, leaves the trades of slots in `scratch`.
+    `scratch.sizes` holds the items of each slot in the proposed state. Under sticks it gets other
+    slots, and the trades that lead there are left in `scratch`.
     """
     counts, sizes, parameters = state.counts, scratch.sizes, state.parameters
-    log_prob, n_active = log_prob_of(state), state.n_active[0]
-    split = counts[slots[0]] == 0
-    present = log_prob(counts, n_active, parameters)
-    present -= log_slots(counts, n_active, sticks, parameters)
-    for k in range(len(counts)):
-        sizes[k] = counts[k]
-    sizes[slots[0]] = n_first if split else 0
-    sizes[slots[1]] = n - sizes[slots[0]]
+    log_prob = log_prob_of(state)
+    present = log_prob(counts, state.n_active[0], parameters)
+    present -= log_slots(counts, state.n_active[0], sticks, parameters)
+    n_active = 0
+    for k in range(len(sizes)):
+        n_active += sizes[k] > 0
     if sticks:
         draw_slots(rng, sizes, parameters, scratch.partner)
-    n_active += 1 if split else -1
     proposed = log_prob(sizes, n_active, parameters)
     proposed -= log_slots(sizes, n_active, sticks, parameters)
-    return proposed - present if split else present - proposed
+    return proposed - present
 
 
 @njit_lean

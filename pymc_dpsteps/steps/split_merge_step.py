@@ -71,7 +71,12 @@ def move(
     else:
         log_split, log_merged = propose_merge(rng, row, n, slots, state, scratch)
     n_first = scratch.side[:n].sum()
-    log_split += propose_slots(rng, slots, n_first, n, sticks, state, scratch)
+    for k in range(len(state.counts)):
+        scratch.sizes[k] = state.counts[k]
+    scratch.sizes[first_slot] = n_first if split else 0
+    scratch.sizes[second_slot] = n - scratch.sizes[first_slot]
+    log_slots = propose_slots(rng, sticks, state, scratch)
+    log_split += log_slots if split else -log_slots
     i, rows = scratch.members[0], (row, row + 1, row + 2)
     log_split += log_pair_ratio(state, kind, i, slots, rows, n_first, n - n_first)
     log_u = log(rng.random())

@@ -263,7 +263,7 @@ def test_seeds_and_backends_agree():
 
 
 @pytest.mark.parametrize("K", [0, -1, 2.0, 2.5, "3", None, True, np.array([3, 4])])
-def test_slots_that_are_not_a_positive_integer_are_refused(K):
+def test_slots_that_are_not_a_whole_number_are_refused(K):
     with pytest.raises(ValueError, match=r"K = .*Give an integer"):
         ChineseRestaurantProcess.dist(1.0, K=K, shape=5)
 

@@ -1,0 +1,140 @@
+"""Transfers alone, and against the densities they are made of.
+
+With split–merge they are among the algorithms of `test_exact`, `test_geweke` and `test_golden`.
+"""
+
+import numpy as np
+import pymc as pm
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import norm
+
+import pymc_dpsteps as dps
+from pymc_dpsteps.jit import njit
+from pymc_dpsteps.steps.state import chain_at
+from pymc_dpsteps.steps.transfer import Work, log_target, sum_rest, transfer_step
+from tests.helpers_chain import (
+    assert_means,
+    atom_of_first_item,
+    partition_functionals,
+)
+from tests.helpers_exact import (
+    NOISE,
+    SIX_POINTS,
+    SPREAD,
+    crp,
+    dirichlet,
+    enumerate_normal,
+    sticks,
+)
+
+ASYMMETRIC = np.array([0.3, 1.0, 2.0, 0.7])
+# Prior of the allocation, log p(z) of the counts, and whether slots change with the labels.
+PRIORS = {
+    "crp": (
+        lambda: dps.ChineseRestaurantProcess("z", 1.5, K=4, shape=6),
+        lambda c: crp(c, 1.5),
+        False,
+    ),
+    "pitman_yor": (
+        lambda: dps.ChineseRestaurantProcess("z", 1.5, discount=0.6, K=4, shape=6),
+        lambda c: crp(c, 1.5, 0.6),
+        False,
+    ),
+    "sticks": (
+        lambda: pm.Categorical("z", pm.StickBreakingWeights("w", 1.5, K=3), shape=6),
+        lambda c: sticks(c, np.ones(3), np.full(3, 1.5)),
+        True,
+    ),
+    "dirichlet": (
+        lambda: pm.Categorical("z", pm.Dirichlet("w", ASYMMETRIC), shape=6),
+        lambda c: dirichlet(c, ASYMMETRIC),
+        False,
+    ),
+}
+START = np.array([0, 1, 2, 0, 1, 2])
+
+
+def step_of(prior, y=SIX_POINTS, **options):
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, SPREAD, shape=4)
+        pm.Normal("y", mu[prior()], NOISE, observed=y)
+        step = dps.SplitMerge(transfers=1, **options)
+    point = model.initial_point()
+    step.setup_chain(np.random.default_rng(7), 0, 1)
+    step.step(point)
+    return step, model
+
+
+@pytest.mark.parametrize(
+    ("name", "draws"),
+    [
+        *((name, 10_000) for name in PRIORS),
+        *(pytest.param(name, 200_000, marks=pytest.mark.slow) for name in PRIORS),
+    ],
+)
+def test_transfers_alone_sample_the_partitions_into_three(name, draws):
+    """They keep the number of clusters, and only under sticks change which slots are occupied."""
+    prior, log_prior, moving = PRIORS[name]
+    step = step_of(prior)[0]
+    state = step._state
+    state.z[:] = START
+    state.values[:3, 0] = [-1.0, 0.0, 1.0]
+    z, mu = np.empty((draws, 6), dtype=np.int64), np.empty((draws, 4))
+    is_crp, accepted = name in ("crp", "pitman_yor"), 0
+    for t in range(draws):
+        accepted += transfer_step(step._chain, step._scratch, step.spread, 5, is_crp, moving)
+        z[t], mu[t] = state.z, state.values[:4, 0]
+    assert accepted > 100
+    exact = enumerate_normal(SIX_POINTS, 4, log_prior)
+    occupied = exact.counts > 0
+    wanted = occupied.sum(axis=1) == 3 if moving else (occupied == [1, 1, 1, 0]).all(axis=1)
+    exact.probability[~wanted] = 0.0
+    exact.probability[:] /= exact.probability.sum()
+    found = partition_functionals(z, 4, 3.0) | {"theta_1": atom_of_first_item(z, mu)}
+    expected = {
+        name: value
+        for name, value in exact.expectations().items()
+        if not name.startswith(("k ", "(k")) and name != "k"
+    }
+    assert_means(found, expected)
+
+
+@njit
+def _log_target(chain, slots, log_weights, logit, log_total, discount, spread):
+    _, state = chain_at(chain)
+    work = Work(
+        np.zeros(64, dtype=np.int64),
+        np.zeros(len(state.counts)),
+        log_weights,
+        np.zeros(len(state.z)),
+        np.zeros(1, dtype=np.int64),
+        spread,
+    )
+    sum_rest(slots, state, work)
+    return log_target(slots, logit, log_total, discount, state, work)
+
+
+@pytest.mark.parametrize("n_clusters", [2, 3])
+def test_the_target_has_all_labels_summed_out(n_clusters):
+    """Against densities from SciPy, for more items than are read at a time."""
+    y = np.random.default_rng(1).normal(0.0, 2.0, 1_300)
+    step = step_of(lambda: dps.ChineseRestaurantProcess("z", 1.0, K=4, shape=len(y)), y)[0]
+    state = step._state
+    state.z[:] = np.arange(len(y)) % n_clusters
+    mu = np.array([-1.0, 0.5, 2.0, 0.0])
+    state.values[:4, 0] = mu
+    transfer_step(step._chain, step._scratch, step.spread, 0, True, False)  # counts
+    weights, discount = np.array([3.0, 1.0, 2.5]), 0.3
+    log_weights = np.full(4, -np.inf)
+    log_weights[:n_clusters] = np.log(weights[:n_clusters])
+    first, second = slots = (2, 1) if n_clusters == 3 else (0, 1)
+    found = _log_target(step._chain, slots, log_weights, 0.7, 1.2, discount, step.spread)
+    share = 1.0 / (1.0 + np.exp(-0.7))
+    density = norm.logpdf(y, mu[:, None], NOISE)
+    terms = [density[first] + np.log(share) + 1.2, density[second] + np.log1p(-share) + 1.2]
+    if n_clusters == 3:
+        terms.append(density[0] + log_weights[0])
+    expected = logsumexp(terms, axis=0).sum() - discount * np.log(share * (1.0 - share))
+    expected += norm.logpdf(mu[[first, second]], 0.0, SPREAD).sum()
+    assert found == pytest.approx(expected, rel=1e-11)
