@@ -24,9 +24,10 @@ are drawn from their conditional law, both ways. So they are accepted with proba
     r = p(z') Π_k Γ(n_k - d) / (p(z) Π_k Γ(n'_k - d)) × P(s, b | z', φ') / P(s, b | z, φ),
 
 0 where a cluster would be empty. For the Chinese restaurant process the first factor is 1. The
-last is about the choice of clusters: s with probability proportional to 1 / (1 + 4 n_s / n̄), n̄ the
-mean size, and b with probability Σ_i P(s | y_i) P(b | y_i) / Σ_i P(s | y_i) over some random items
-i, given the sizes and atoms of all clusters. Where that is s itself, nothing is done.
+last is about the choice of clusters: s with probability proportional to
+n_s / (n_s + 10) / (1 + 4 n_s / n̄), n̄ the mean size, and b with probability
+Σ_i P(s | y_i) P(b | y_i) / Σ_i P(s | y_i) over some random items i, given the sizes and atoms of
+all clusters. Where that is s itself, nothing is done.
 """
 
 from __future__ import annotations
@@ -53,12 +54,13 @@ from pymc_dpsteps.steps.updates import copy_row, pick, prepare
 
 __all__ = ["transfer_rows", "transfer_step"]
 
-_STEPS = 10
+_STEPS = 20
+_TINY, _LARGE = 10.0, 4.0  # what clusters are left to other updates
 _WITNESSES = 64  # items that say which clusters are near
 _FEWEST, _STRIDE = 500, 16  # items that the metric looks at: these, or one in so many
 _DIFFERENCE = 1e-6  # of the spread
 _SPREAD_LOGIT = 3.0
-_WIDEST, _NARROWEST = 2.4, 0.1  # of steps: the best for a normal target, times √dimension; less
+_WIDEST, _NARROWEST = 2.4, 0.2  # of steps: the best for a normal target, times √dimension; less
 _MOST = 8  # coordinates of an atom that change at a time
 _TILE = 512
 
@@ -137,7 +139,7 @@ def choose_slots(rng: np.random.Generator, state: State, work: Work) -> tuple[in
 @njit_lean
 def preference(size: int, n_active: int, n_items: int) -> float:
     """Weight of a cluster in the choice of s."""
-    return 1.0 / (1.0 + 4.0 * size * n_active / n_items)
+    return size / (size + _TINY) / (1.0 + _LARGE * size * n_active / n_items)
 
 
 @njit_lean
