@@ -1,4 +1,4 @@
-"""A million items: blocked Gibbs, split–merge, and starts on growing subsets.
+"""A million items: blocked Gibbs, split–merge with transfers, and starts on growing subsets.
 
 Ten normal groups, six standard deviations apart, whose means and variances are unknown. Four chains
 start apart from each other, each on 1,000 items of its own choice, and are compared on all items.
@@ -55,11 +55,12 @@ def save_figure(idata: xr.DataTree, n_items: int) -> None:
     figure.savefig(OUTPUT / "million_items.png", dpi=150)
 
 
-def main(draws: int = 800, tune: int = 200, n_items: int = 100_000, moves: int = 20) -> None:
+def main(draws: int = 500, tune: int = 100, n_items: int = 100_000) -> None:
     """Sample, and show whether the chains agree."""
     with normal_model(simulate(n_items)):
-        # Split–merge moves clusters; atoms and weights are left to blocked Gibbs.
-        split_merge = dps.SplitMerge(moves=moves, atoms=None, concentration=None)
+        # Split–merge makes and removes clusters, transfers change the sizes of small ones; all else
+        # is left to blocked Gibbs.
+        split_merge = dps.SplitMerge(moves=10, transfers=4, atoms=None, concentration=None)
         start = time.perf_counter()
         idata = dps.sample(
             draws,
@@ -75,7 +76,8 @@ def main(draws: int = 800, tune: int = 200, n_items: int = 100_000, moves: int =
         means = idata["partition"][name].mean("draw").to_numpy()
         print(f"{name}, means of the chains:", *(f"{mean:.5g}" for mean in means))
     splits, merges = (idata.sample_stats[x][..., 0].sum().item() for x in ("births", "deaths"))
-    print(f"{splits} splits and {merges} merges accepted")
+    transfers = idata.sample_stats["transfers"].sum().item()
+    print(f"{splits} splits, {merges} merges and {transfers} transfers accepted")
     print(f"{n_items:,} items, 4 chains of {tune} + {draws} draws: {seconds:.0f} s")
     save_figure(idata, n_items)
 

@@ -75,7 +75,7 @@ def check_normal_wishart(step, sweeps):
 
 
 def test_normal_wishart():
-    check_normal_wishart("neal8", 10_000)
+    check_normal_wishart("neal8", 4_000)
 
 
 @pytest.mark.slow

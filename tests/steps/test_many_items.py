@@ -51,7 +51,7 @@ def check_golden(name, sweeps):
 
 @pytest.mark.parametrize("name", ["blocked", "slice-crp"])
 def test_golden_posteriors_in_threads(name):
-    check_golden(name, 3_000)
+    check_golden(name, 1_500)
 
 
 @pytest.mark.slow
