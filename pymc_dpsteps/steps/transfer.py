@@ -92,11 +92,11 @@ class Work(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Log densities of some items under three components, side by side."""
+    """Log terms of L for some items, of s and of b, and the largest with R, side by side."""
 
     first: np.ndarray
     second: np.ndarray
-    rest: np.ndarray
+    largest: np.ndarray
 
 
 @njit
@@ -239,6 +239,30 @@ def sum_rest(slots: tuple[int, int], state: State, work: Work) -> None:
             rest[p] = largest[p] + log(rest[p]) if rest[p] > 0.0 else -np.inf
 
 
+@njit_lean
+def read(
+    start: int,
+    m: int,
+    rows: tuple[int, int],
+    logit: float,
+    log_total: float,
+    state: State,
+    work: Work,
+    tile: Tile,
+) -> None:
+    """Write the terms of items start, ..., start + m - 1."""
+    first, second, largest = tile.first, tile.second, tile.largest
+    log_first, log_second = log_total + log_share(logit), log_total + log_share(-logit)
+    kernel = kernel_of_items(state)
+    kernel(start, m, rows[0], state.items, state.columns, state.shared, first)
+    kernel(start, m, rows[1], state.items, state.columns, state.shared, second)
+    for p in range(m):
+        a, b, c = first[p] + log_first, second[p] + log_second, work.rest[start + p]
+        first[p], second[p] = a, b
+        a = a if a > b else b
+        largest[p] = a if a > c else c
+
+
 @njit
 def log_target(
     rows: tuple[int, int],
@@ -249,9 +273,8 @@ def log_target(
     work: Work,
 ) -> float:
     """Log density of share, as its logit, and atoms, the labels summed out."""
-    tile, kernel = new_tile(), kernel_of_items(state)
-    first, second = tile.first, tile.second
-    log_first, log_second = log_total + log_share(logit), log_total + log_share(-logit)
+    tile = new_tile()
+    first, second, largest = tile.first, tile.second, tile.largest
     result = -discount * (log_share(logit) + log_share(-logit))
     for s in range(2):
         result += log_posterior_of(state)(
@@ -264,20 +287,14 @@ def log_target(
         )
     for start in range(0, len(state.z), _TILE):
         m = min(_TILE, len(state.z) - start)
-        rest = work.rest[start : start + m]
-        kernel(start, m, rows[0], state.items, state.columns, state.shared, first)
-        kernel(start, m, rows[1], state.items, state.columns, state.shared, second)
+        read(start, m, rows, logit, log_total, state, work, tile)
         for p in range(m):
-            a, b, c = first[p] + log_first, second[p] + log_second, rest[p]
-            largest = a if a > b else b
-            largest = largest if largest > c else c
-            first[p] = largest
-            second[p] = (
-                exp_negative(a - largest) + exp_negative(b - largest) + exp_negative(c - largest)
-            )
+            rest = exp_negative(work.rest[start + p] - largest[p])
+            first[p] = exp_negative(first[p] - largest[p])
+            second[p] = first[p] + exp_negative(second[p] - largest[p]) + rest
         product = 1.0  # at most 3^_TILE
         for p in range(m):
-            result += first[p]
+            result += largest[p]
             product *= second[p]
         result += log(product)
     return result
@@ -403,26 +420,23 @@ def draw_labels(
 ) -> None:
     """Write new labels to `scratch.members`, and their numbers to `scratch.sizes`."""
     z, labels, sizes = state.z, scratch.members, scratch.sizes
-    tile, kernel = new_tile(), kernel_of_items(state)
-    first, second, rest = tile.first, tile.second, tile.rest
-    log_first, log_second = log_total + log_share(logit), log_total + log_share(-logit)
+    tile = new_tile()
+    first, second, largest = tile.first, tile.second, tile.largest
     sizes[:] = 0
     for start in range(0, len(z), _TILE):
         m = min(_TILE, len(z) - start)
-        kernel(start, m, rows[0], state.items, state.columns, state.shared, first)
-        kernel(start, m, rows[1], state.items, state.columns, state.shared, second)
+        read(start, m, rows, logit, log_total, state, work, tile)
         for p in range(m):
-            a, b, c = first[p] + log_first, second[p] + log_second, work.rest[start + p]
-            largest = a if a > b else b
-            largest = largest if largest > c else c
-            first[p], second[p] = exp_negative(a - largest), exp_negative(b - largest)
-            rest[p] = exp_negative(c - largest)
+            first[p] = exp_negative(first[p] - largest[p])
+            second[p] = first[p] + exp_negative(second[p] - largest[p])
+            rest = exp_negative(work.rest[start + p] - largest[p])
+            largest[p] = second[p] + rest  # the sum of all
         for p in range(m):
             i = start + p
-            u = rng.random() * (first[p] + second[p] + rest[p])
+            u = rng.random() * largest[p]
             if u < first[p]:
                 label = slots[0]
-            elif u < first[p] + second[p]:
+            elif u < second[p]:
                 label = slots[1]
             elif z[i] == slots[0] or z[i] == slots[1]:
                 label = draw_other(rng, i, slots, state, work)
