@@ -49,8 +49,8 @@ class SplitMerge(MarginalStep):
     transfers : int, default 0
         Before these, updates of a cluster's weight and atoms together with a neighbour's, all
         labels summed out. For some 10,000 items and more, where the sizes of small clusters within
-        and across large ones hardly change otherwise; each takes about as long as one or two sweeps
-        of `BlockedGibbs`.
+        and across large ones hardly change otherwise; each takes as long as some three
+        sweeps of `BlockedGibbs`.
     concentration, atoms, init, model, rng
         See `MixtureStep`. Of several steps in a list each makes its own start: the last one's
         `init` decides.
@@ -70,9 +70,9 @@ class SplitMerge(MarginalStep):
     Beside a step that updates them, ``atoms=None, concentration=None`` saves a second update of
     atoms and concentration in every iteration.
 
-    In the statistics, `births` and `deaths` count accepted splits and merges, and `transfers` those
-    transfers that changed something. With several steps
-    in a list, `pymc.sample` gives each statistic that they share one more dimension.
+    In the statistics, `births`, `deaths` and `transfers` count accepted splits, merges and
+    transfers. With several steps in a list, `pymc.sample` gives each statistic that they share one
+    more dimension.
 
     References
     ----------
@@ -133,6 +133,10 @@ class SplitMerge(MarginalStep):
     def _compile(self) -> None:
         super()._compile()
         self._scratch: Scratch = allocate_scratch(self._mixture.n_items, self._mixture.n_components)
+
+    def _start(self) -> None:
+        super()._start()
+        self.n_transferred = 0
 
     def _iterate(self, rest: tuple[bool, bool, int]) -> tuple[int, int, int]:
         form, pair = self.proposal, self._conjugacy.complete

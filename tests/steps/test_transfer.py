@@ -139,3 +139,25 @@ def test_the_target_has_all_labels_summed_out(n_clusters):
     expected = logsumexp(terms, axis=0).sum() - discount * np.log(share * (1.0 - share))
     expected += norm.logpdf(mu[[first, second]], 0.0, SPREAD).sum()
     assert found == pytest.approx(expected, rel=1e-11)
+
+
+def crp_model():
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, SPREAD, shape=3)
+        pm.Normal("y", mu[PRIORS["crp"][0]()], NOISE, observed=POINTS)
+    return model
+
+
+@pytest.mark.parametrize("transfers", [-1, 0.5])
+def test_bad_number(transfers):
+    with crp_model(), pytest.raises(ValueError, match="expected an integer of at least 0"):
+        dps.SplitMerge(transfers=transfers)
+
+
+def test_accepted_transfers_are_counted():
+    with crp_model():
+        step = [dps.SplitMerge(transfers=5), dps.Neal8()]
+        idata = pm.sample(50, tune=0, chains=1, step=step, random_seed=3, quiet=True)
+    accepted = idata.sample_stats["transfers"]
+    assert accepted.dims == ("chain", "draw")
+    assert 0 < accepted.sum() < 250 and accepted.max() <= 5
