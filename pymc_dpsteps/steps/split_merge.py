@@ -5,7 +5,7 @@ make a poor cluster of their own. A split–merge proposal goes there in one ste
 `split_merge_restricted` and `split_merge_sequential`, with what these share in
 `split_merge_conjugate`, and in `split_merge_nonconjugate` and `split_merge_plug_in`; what all
 share is in `split_merge_moves`, `split_merge_labels` and `split_merge_step`. What changes sizes by
-less than all of a cluster is in `transfer`.
+less than all of a cluster is in `transfer` and `transfer_walk`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pymc_dpsteps.steps.arguments import check_option, whole_number
 from pymc_dpsteps.steps.marginal import MarginalStep
 from pymc_dpsteps.steps.split_merge_moves import Scratch, allocate_scratch
 from pymc_dpsteps.steps.split_merge_step import FORMS, ROWS, split_merge_step
-from pymc_dpsteps.steps.transfer import transfer_rows, transfer_step
+from pymc_dpsteps.steps.transfer import transfer_step
+from pymc_dpsteps.steps.transfer_walk import transfer_rows
 
 __all__ = ["SplitMerge"]
 

@@ -12,7 +12,8 @@ from scipy.stats import norm
 import pymc_dpsteps as dps
 from pymc_dpsteps.jit import njit
 from pymc_dpsteps.steps.state import chain_at
-from pymc_dpsteps.steps.transfer import Work, log_target, sum_rest, transfer_step
+from pymc_dpsteps.steps.transfer import transfer_step
+from pymc_dpsteps.steps.transfer_walk import log_target, new_work, sum_rest
 from tests.helpers_chain import (
     assert_means,
     atom_of_first_item,
@@ -104,14 +105,8 @@ def test_transfers_alone_sample_the_partitions_into_three(name, draws):
 @njit
 def _log_target(chain, slots, log_weights, logit, log_total, discount, spread):
     _, state = chain_at(chain)
-    work = Work(
-        np.zeros(64, dtype=np.int64),
-        np.zeros(len(state.counts)),
-        log_weights,
-        np.zeros(len(state.z)),
-        np.zeros(1, dtype=np.int64),
-        spread,
-    )
+    work = new_work(len(state.counts), len(state.z), spread)
+    work.log_weights[:] = log_weights
     sum_rest(slots, state, work)
     return log_target(slots, logit, log_total, discount, state, work)
 

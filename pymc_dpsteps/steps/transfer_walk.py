@@ -1,0 +1,292 @@
+"""The walk of a transfer: share and atoms of two clusters, the labels summed out.
+
+See `transfer` for L, R, ρ, φ, W, G and h.
+"""
+
+from __future__ import annotations
+
+from math import exp, isfinite, log, log1p
+from typing import NamedTuple
+
+import numpy as np
+
+from pymc_dpsteps.exponential import exp_negative
+from pymc_dpsteps.jit import njit, njit_lean
+from pymc_dpsteps.linalg import cholesky, log_determinant, solve_lower_transposed
+from pymc_dpsteps.steps.marginal import accept
+from pymc_dpsteps.steps.split_merge_nonconjugate import log_density
+from pymc_dpsteps.steps.state import State, derive_of, kernel_of, kernel_of_items
+from pymc_dpsteps.steps.updates import copy_row
+
+__all__ = [
+    "MOST_MOVED",
+    "TILE",
+    "WITNESSES",
+    "Work",
+    "log_share",
+    "log_target",
+    "new_tile",
+    "new_work",
+    "read",
+    "sum_rest",
+    "transfer_rows",
+    "walk",
+]
+
+_STEPS = 20
+_FEWEST, _STRIDE = 500, 16  # items that the metric looks at: these, or one in so many
+_DIFFERENCE = 1e-6  # of the spread
+_SPREAD_LOGIT = 3.0
+_WIDEST, _NARROWEST = 2.4, 0.2  # of steps: the best for a normal target, times √dimension; less
+MOST_MOVED = 8  # coordinates of an atom that change at a time
+WITNESSES = 64  # items that say which clusters are near
+TILE = 512
+
+
+class Work(NamedTuple):
+    """Arrays of one transfer.
+
+    Attributes
+    ----------
+    witnesses : (WITNESSES,) int64
+        Random items, which say what clusters are near.
+    near : (K,) float64
+    log_weights : (K,) float64
+        log π.
+    rest : (N,) float64
+        log R.
+    moved : (at most MOST_MOVED,) int64
+        Coordinates of the atoms that change.
+    spread : (Q,) float64
+        Of the base measure, by coordinate.
+    """
+
+    witnesses: np.ndarray
+    near: np.ndarray
+    log_weights: np.ndarray
+    rest: np.ndarray
+    moved: np.ndarray
+    spread: np.ndarray
+
+
+@njit
+def new_work(n_slots: int, n_items: int, spread: np.ndarray) -> Work:
+    """Allocate."""
+    return Work(
+        np.empty(WITNESSES, dtype=np.int64),
+        np.empty(n_slots),
+        np.full(n_slots, -np.inf),
+        np.empty(n_items),
+        np.arange(len(spread))[:MOST_MOVED],
+        spread,
+    )
+
+
+class Tile(NamedTuple):
+    """Log terms of L for some items, of s and of b, and the largest with R, side by side."""
+
+    first: np.ndarray
+    second: np.ndarray
+    largest: np.ndarray
+
+
+@njit
+def new_tile() -> Tile:
+    """Allocate."""
+    return Tile(np.empty(TILE), np.empty(TILE), np.empty(TILE))
+
+
+def transfer_rows(n_values: int) -> int:
+    """Rows of atoms that a transfer needs: present, proposed, and one per changed coordinate."""
+    return 4 + 2 * min(n_values, MOST_MOVED)
+
+
+@njit_lean
+def log_share(logit: float) -> float:
+    """Log of ρ."""
+    return min(logit, 0.0) - log1p(exp(-abs(logit)))
+
+
+@njit
+def sum_rest(slots: tuple[int, int], state: State, work: Work) -> None:
+    """Write log R of all items."""
+    n_active, active = state.n_active[0], state.active
+    kernel, tile = kernel_of_items(state), new_tile()
+    largest, density = tile.first, tile.second
+    for start in range(0, len(state.z), TILE):
+        m = min(TILE, len(state.z) - start)
+        rest = work.rest[start : start + m]
+        largest[:] = -np.inf
+        rest[:] = 0.0
+        for a in range(n_active):
+            k = active[a]
+            if k == slots[0] or k == slots[1]:
+                continue
+            kernel(start, m, k, state.items, state.columns, state.shared, density)
+            for p in range(m):
+                x = density[p] + work.log_weights[k]
+                higher = x > largest[p]
+                if x > -np.inf:
+                    ratio = exp_negative(-abs(x - largest[p]))
+                    rest[p] = rest[p] * ratio + 1.0 if higher else rest[p] + ratio
+                largest[p] = x if higher else largest[p]
+        for p in range(m):
+            rest[p] = largest[p] + log(rest[p]) if rest[p] > 0.0 else -np.inf
+
+
+@njit_lean
+def read(
+    start: int,
+    m: int,
+    rows: tuple[int, int],
+    logit: float,
+    log_total: float,
+    state: State,
+    work: Work,
+    tile: Tile,
+) -> None:
+    """Write the terms of items start, ..., start + m - 1."""
+    first, second, largest = tile.first, tile.second, tile.largest
+    log_first, log_second = log_total + log_share(logit), log_total + log_share(-logit)
+    kernel = kernel_of_items(state)
+    kernel(start, m, rows[0], state.items, state.columns, state.shared, first)
+    kernel(start, m, rows[1], state.items, state.columns, state.shared, second)
+    for p in range(m):
+        a, b, c = first[p] + log_first, second[p] + log_second, work.rest[start + p]
+        first[p], second[p] = a, b
+        a = a if a > b else b
+        largest[p] = a if a > c else c
+
+
+@njit
+def log_target(
+    rows: tuple[int, int],
+    logit: float,
+    log_total: float,
+    discount: float,
+    state: State,
+    work: Work,
+) -> float:
+    """Log density of share, as its logit, and atoms, the labels summed out."""
+    tile = new_tile()
+    first, second, largest = tile.first, tile.second, tile.largest
+    result = -discount * (log_share(logit) + log_share(-logit))
+    for s in range(2):
+        result += log_density(state.values[rows[s]], state.members[:0], state)
+    for start in range(0, len(state.z), TILE):
+        m = min(TILE, len(state.z) - start)
+        read(start, m, rows, logit, log_total, state, work, tile)
+        for p in range(m):
+            rest = exp_negative(work.rest[start + p] - largest[p])
+            first[p] = exp_negative(first[p] - largest[p])
+            second[p] = first[p] + exp_negative(second[p] - largest[p]) + rest
+        product = 1.0  # at most 3^TILE
+        for p in range(m):
+            result += largest[p]
+            product *= second[p]
+        result += log(product)
+    return result
+
+
+@njit
+def metric(
+    rows: tuple[int, int],
+    spare: int,
+    logit: float,
+    log_total: float,
+    state: State,
+    work: Work,
+    out: np.ndarray,
+) -> None:
+    """Write the Cholesky factor of the metric at atoms of two rows, in units of the spreads.
+
+    Uses rows from `spare` on, two for each coordinate moved.
+    """
+    candidates, density = state.candidates, state.log_density
+    n_moved, n_items = len(work.moved), len(state.z)
+    d = 1 + 2 * n_moved
+    score = np.empty(d)
+    candidates[0], candidates[1] = rows
+    for s in range(2):
+        for c in range(n_moved):
+            row, q = spare + s * n_moved + c, work.moved[c]
+            copy_row(state, rows[s], row)
+            state.values[row, q] += _DIFFERENCE * work.spread[q]
+            candidates[2 + s * n_moved + c] = row
+    derive_of(state)(state.values, spare, spare + 2 * n_moved, state.shared, state.columns)
+    out[:] = 0.0
+    share, kernel = 1.0 / (1.0 + exp(-logit)), kernel_of(state)
+    log_first, log_second = log_total + log_share(logit), log_total + log_share(-logit)
+    stride = max(1, min(_STRIDE, n_items // _FEWEST))
+    for i in range(0, n_items, stride):
+        kernel(i, candidates, 1 + d, state.items, state.columns, state.shared, density)
+        x = density[0] + log_first, density[1] + log_second, work.rest[i]
+        largest = max(x[0], x[1], x[2])
+        p_first, p_second = exp(x[0] - largest), exp(x[1] - largest)
+        total = p_first + p_second + exp(x[2] - largest)
+        p_first, p_second = p_first / total, p_second / total
+        score[0] = _SPREAD_LOGIT * (p_first * (1.0 - share) - p_second * share)
+        for j in range(n_moved):
+            own, other = 1 + j, 1 + n_moved + j
+            score[own] = p_first * (density[1 + own] - density[0]) / _DIFFERENCE
+            score[other] = p_second * (density[1 + other] - density[1]) / _DIFFERENCE
+        if isfinite(score.sum()):
+            for j in range(d):
+                for l in range(j + 1):
+                    out[j, l] += score[j] * score[l]
+    for j in range(d):
+        for l in range(j + 1):
+            out[j, l] *= stride
+        out[j, j] += 1.0
+    cholesky(out)
+
+
+@njit
+def walk(
+    rng: np.random.Generator,
+    at: int,
+    logit: float,
+    log_total: float,
+    discount: float,
+    state: State,
+    work: Work,
+) -> float:
+    """Random-walk Metropolis on the share and the atoms of rows at and at + 1.
+
+    Returns the logit at the end.
+    """
+    values, spread, moved = state.values, work.spread, work.moved
+    n_moved = len(moved)
+    d = 1 + 2 * n_moved
+    present, proposed, spare = (at, at + 1), (at + 2, at + 3), at + 4
+    root, new_root, noise = np.empty((d, d)), np.empty((d, d)), np.empty(d)
+    metric(present, spare, logit, log_total, state, work, root)
+    current = log_target(present, logit, log_total, discount, state, work)
+    for _ in range(_STEPS):
+        width = _WIDEST / d**0.5 * _NARROWEST ** rng.random()
+        log_ratio = -0.5 * log_determinant(root)
+        for j in range(d):
+            noise[j] = rng.standard_normal()
+            log_ratio += 0.5 * noise[j] ** 2
+        solve_lower_transposed(root, noise)
+        new_logit = logit + width * _SPREAD_LOGIT * noise[0]
+        for s in range(2):
+            copy_row(state, present[s], proposed[s])
+            for c in range(n_moved):
+                step = width * spread[moved[c]] * noise[1 + s * n_moved + c]
+                values[proposed[s], moved[c]] += step
+        derive_of(state)(values, at + 2, at + 4, state.shared, state.columns)
+        metric(proposed, spare, new_logit, log_total, state, work, new_root)
+        log_ratio += 0.5 * log_determinant(new_root)
+        for j in range(d):  # noise is now x' - x in units of width and spread
+            back = 0.0
+            for l in range(j, d):
+                back += new_root[l, j] * noise[l]
+            log_ratio -= 0.5 * back**2
+        new = log_target(proposed, new_logit, log_total, discount, state, work)
+        if accept(rng, new + log_ratio, current):
+            logit, current = new_logit, new
+            for s in range(2):
+                copy_row(state, proposed[s], present[s])
+            root[:] = new_root
+    return logit
