@@ -60,7 +60,7 @@ def main(draws: int = 500, tune: int = 100, n_items: int = 100_000) -> None:
     with normal_model(simulate(n_items)):
         # Split–merge makes and removes clusters, transfers change the sizes of small ones; all else
         # is left to blocked Gibbs.
-        split_merge = dps.SplitMerge(moves=10, transfers=4, atoms=None, concentration=None)
+        split_merge = dps.SplitMerge(moves=20, transfers=8, atoms=None, concentration=None)
         start = time.perf_counter()
         idata = dps.sample(
             draws,

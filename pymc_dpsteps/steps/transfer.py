@@ -7,27 +7,34 @@ Dirichlet(n_k - d). With ρ = π_s / (π_s + π_b), W = π_s + π_b and R_i = Σ
 
     L(ρ, φ_s, φ_b) = Π_i [R_i + W ρ F(y_i | φ_s) + W (1 - ρ) F(y_i | φ_b)]
 
-has all labels summed out, and is as wide as the data leave it. With x = (logit ρ, φ_s, φ_b), atoms
-in value space and of many coordinates some at random, a transfer is
+has the labels summed out, and is as wide as the data leave it. One item of each cluster k ≠ s, b,
+any with equal probability, keeps its label and is not in the product: no such cluster is emptied.
+With x = (logit ρ, φ_s, φ_b), atoms in value space and of many coordinates some at random, a
+transfer is
 
-1. twenty steps of random-walk Metropolis on L(x) g0(φ_s) g0(φ_b) (ρ (1 - ρ))^-d, with proposals
-   from Normal(x, h² G(x)⁻¹). G is the Fisher information that some of the items give, by finite
-   differences, and 1 / s² for a prior of spread s; h is random. A metric that depends on the
-   position is that of Girolami, M. and Calderhead, B. (2011), Riemann manifold Langevin and
-   Hamiltonian Monte Carlo methods, Journal of the Royal Statistical Society B 73, 123–214.
+1. ten steps of random-walk Metropolis on L(x) g0(φ_s) g0(φ_b) (ρ (1 - ρ))^-d, 0 where s or b has
+   less than the weight of an item, with proposals from Normal(x, h² G(x)⁻¹). G is the Fisher
+   information that some of the items give, by finite differences, and 1 / s² for a prior of spread
+   s; h is random. A metric that depends on the position is that of Girolami, M. and Calderhead, B.
+   (2011), Riemann manifold Langevin and Hamiltonian Monte Carlo methods, Journal of the Royal
+   Statistical Society B 73, 123–214.
 2. New labels given x and π: every item goes to s, to b, or to the rest, where it keeps its label if
    it has one of these.
 
 The walk leaves invariant what is left of the extended target when labels are summed out; labels
 are drawn from their conditional law, both ways. So they are accepted with probability min(1, r),
 
-    r = p(z') Π_k Γ(n_k - d) / (p(z) Π_k Γ(n'_k - d)) × P(s, b | z', φ') / P(s, b | z, φ),
+    r = h(z') P(s, b | z', φ') / (h(z) P(s, b | z, φ)),
+    h(z) = p(z) / (Π_k Γ(n_k - d) Π_k≠s,b n_k),
 
-0 where a cluster would be empty. For the Chinese restaurant process the first factor is 1. The
-last is about the choice of clusters: s with probability proportional to
-n_s / (n_s + 10) / (1 + 4 n_s / n̄), n̄ the mean size, and b with probability
-Σ_i P(s | y_i) P(b | y_i) / Σ_i P(s | y_i) over some random items i, given the sizes and atoms of
-all clusters. Where that is s itself, nothing is done.
+0 where s or b would be empty. For the Chinese restaurant process p(z) cancels the Gamma functions.
+P is about the choice of clusters: s with probability proportional to
+n_s / (n_s + 10) / (1 + (4 n_s / n̄)²), n̄ the mean size, and b ≠ s with probability
+
+    Σ_i P(s | y_i) P(b | y_i) / Σ_i P(s | y_i) P(k ≠ s | y_i)
+
+over some random items i, given the sizes and atoms of all clusters, or n_b / (N - n_s), each half
+of the time. A broad cluster goes a long way, so that b need not be near it in the end.
 """
 
 from __future__ import annotations
@@ -46,6 +53,7 @@ from pymc_dpsteps.steps.transfer_walk import (
     TILE,
     WITNESSES,
     Work,
+    holds_items,
     log_share,
     new_tile,
     new_work,
@@ -58,6 +66,7 @@ from pymc_dpsteps.steps.updates import copy_row, pick, prepare
 __all__ = ["transfer_step"]
 
 _TINY, _LARGE = 10.0, 4.0  # what clusters are left to other updates
+_CERTAIN = 1e8  # log R of an item that keeps its label; no log density is as large
 
 
 # Which clusters ----------------------------------------------------------------------------------
@@ -65,7 +74,7 @@ _TINY, _LARGE = 10.0, 4.0  # what clusters are left to other updates
 
 @njit_lean
 def choose_slots(rng: np.random.Generator, state: State, work: Work) -> tuple[int, int]:
-    """Choose s and b; the same slot twice where nothing is to be done."""
+    """Choose s and b, of two clusters or more."""
     n = state.n_active[0]
     for a in range(n):
         state.prior[a] = preference(state.counts[state.active[a]], n, len(state.z))
@@ -77,7 +86,7 @@ def choose_slots(rng: np.random.Generator, state: State, work: Work) -> tuple[in
 @njit_lean
 def preference(size: int, n_active: int, n_items: int) -> float:
     """Weight of a cluster in the choice of s."""
-    return size / (size + _TINY) / (1.0 + _LARGE * size * n_active / n_items)
+    return size / (size + _TINY) / (1.0 + (_LARGE * size * n_active / n_items) ** 2)
 
 
 @njit_lean
@@ -105,14 +114,12 @@ def log_choice(
 
 @njit_lean
 def nearness(first: int, state: State, work: Work) -> None:
-    """Write to `work.near` what shares the listed clusters have of the first one's items.
+    """Write to `work.near` the probability of each listed cluster to be chosen beside the first.
 
     By place in `state.candidates`; sizes are in `state.prior`, the witnesses in `work.witnesses`.
-    A cluster that none of them knows of is near itself alone.
     """
     out, near, n, kernel = state.log_density, work.near, state.n_active[0], kernel_of(state)
     near[:n] = 0.0
-    mass = 0.0
     for p in range(WITNESSES):
         i = work.witnesses[p]
         kernel(i, state.candidates, n, state.items, state.columns, state.shared, out)
@@ -124,14 +131,13 @@ def nearness(first: int, state: State, work: Work) -> None:
             out[a] = state.prior[a] * exp_negative(out[a] - largest)
             total += out[a]
         if total > 0.0:
-            share = out[first] / total
-            mass += share
             for a in range(n):
-                near[a] += share * out[a] / total
-    if not mass > 0.0:
-        near[first] = mass = 1.0
+                near[a] += out[first] / total * out[a] / total
+    near[first] = state.prior[first] = 0.0
+    mass, size = near[:n].sum(), state.prior[:n].sum()
     for a in range(n):
-        near[a] /= mass
+        by_size = state.prior[a] / size
+        near[a] = 0.5 * (near[a] / mass + by_size) if mass > 0.0 else by_size
 
 
 @njit_lean
@@ -204,12 +210,35 @@ def draw_other(
 
 
 @njit_lean
-def log_gammas(sizes: np.ndarray, discount: float) -> float:
-    """Σ log Γ(n_k - d) over clusters."""
+def keep_labels(
+    rng: np.random.Generator,
+    slots: tuple[int, int],
+    state: State,
+    work: Work,
+    scratch: Scratch,
+) -> None:
+    """Let one item of each cluster of the rest, any with equal probability, keep its label."""
+    place = scratch.sizes
+    for a in range(state.n_active[0]):
+        k = state.active[a]
+        kept = k != slots[0] and k != slots[1]
+        place[k] = int(rng.random() * state.counts[k]) if kept else -1
+    for i in range(len(state.z)):
+        k = state.z[i]
+        if place[k] == 0:
+            work.rest[i] = _CERTAIN
+        place[k] -= 1
+
+
+@njit_lean
+def log_hidden(slots: tuple[int, int], sizes: np.ndarray, discount: float) -> float:
+    """Σ log Γ(n_k - d) + Σ log n_k, the latter over the rest."""
     result = 0.0
     for k in range(len(sizes)):
         if sizes[k] > 0:
             result += lgamma(sizes[k] - discount)
+            if k != slots[0] and k != slots[1]:
+                result += log(sizes[k])
     return result
 
 
@@ -229,26 +258,26 @@ def transfer(
         work.witnesses[p] = int(rng.random() * len(state.z))
     draw_coordinates(rng, work)
     slots = choose_slots(rng, state, work)
-    if slots[0] == slots[1]:
-        return False
     at = len(counts)
     rows = (at, at + 1)
-    log_r = log_gammas(counts, discount) - log_choice(slots, slots, counts, state, work)
+    log_r = log_hidden(slots, counts, discount) - log_choice(slots, slots, counts, state, work)
     for a in range(n_active):
         k = active[a]
         work.log_weights[k] = log(rng.standard_gamma(counts[k] - discount))
     first, second = work.log_weights[slots[0]], work.log_weights[slots[1]]
     log_total = first - log_share(first - second)
+    if not holds_items(first - second, log_total):
+        return False
     sum_rest(slots, state, work)
+    keep_labels(rng, slots, state, work, scratch)
     for s in range(2):
         copy_row(state, slots[s], rows[s])
     logit = walk(rng, at, first - second, log_total, discount, state, work)
     draw_labels(rng, slots, rows, logit, log_total, state, work, scratch)
-    for a in range(n_active):
-        if scratch.sizes[active[a]] == 0:
-            return False
+    if scratch.sizes[slots[0]] == 0 or scratch.sizes[slots[1]] == 0:
+        return False
     log_r += log_choice(slots, rows, scratch.sizes, state, work)
-    log_r -= log_gammas(scratch.sizes, discount)
+    log_r -= log_hidden(slots, scratch.sizes, discount)
     sizes = scratch.sizes.copy()
     log_r += propose_slots(rng, sticks, state, scratch)
     if not accept(rng, log_r, 0.0):
@@ -271,6 +300,6 @@ def transfer_step(
     prepare(state)
     discount = state.parameters[0, 1] if crp else 0.0
     accepted = 0
-    for _ in range(transfers):
+    for _ in range(transfers if state.n_active[0] > 1 else 0):
         accepted += transfer(rng, spread, discount, sticks, state, scratch)
     return accepted

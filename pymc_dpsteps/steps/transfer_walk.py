@@ -33,8 +33,8 @@ __all__ = [
     "walk",
 ]
 
-_STEPS = 20
-_FEWEST, _STRIDE = 500, 16  # items that the metric looks at: these, or one in so many
+_STEPS = 10
+_FEWEST, _STRIDE = 1_000, 64  # items that the metric looks at: these, or one in so many
 _DIFFERENCE = 1e-6  # of the spread
 _SPREAD_LOGIT = 3.0
 _WIDEST, _NARROWEST = 2.4, 0.2  # of steps: the best for a normal target, times √dimension; less
@@ -107,6 +107,12 @@ def log_share(logit: float) -> float:
     return min(logit, 0.0) - log1p(exp(-abs(logit)))
 
 
+@njit_lean
+def holds_items(logit: float, log_total: float) -> bool:
+    """Whether both clusters have the weight of an item at least."""
+    return log_total + min(log_share(logit), log_share(-logit)) >= 0.0
+
+
 @njit
 def sum_rest(slots: tuple[int, int], state: State, work: Work) -> None:
     """Write log R of all items."""
@@ -168,6 +174,8 @@ def log_target(
     work: Work,
 ) -> float:
     """Log density of share, as its logit, and atoms, the labels summed out."""
+    if not holds_items(logit, log_total):
+        return -np.inf
     tile = new_tile()
     first, second, largest = tile.first, tile.second, tile.largest
     result = -discount * (log_share(logit) + log_share(-logit))
@@ -177,14 +185,17 @@ def log_target(
         m = min(TILE, len(state.z) - start)
         read(start, m, rows, logit, log_total, state, work, tile)
         for p in range(m):
-            rest = exp_negative(work.rest[start + p] - largest[p])
-            first[p] = exp_negative(first[p] - largest[p])
-            second[p] = first[p] + exp_negative(second[p] - largest[p]) + rest
-        product = 1.0  # at most 3^TILE
-        for p in range(m):
-            result += largest[p]
-            product *= second[p]
-        result += log(product)
+            a, b, c = first[p], second[p], work.rest[start + p]
+            low, high = (a, b) if a < b else (b, a)
+            middle = high if high < c else c
+            first[p] = 1.0 + exp_negative(middle - largest[p]) + exp_negative(low - largest[p])
+        while m > 1:  # in pairs, so that none waits for another; the product is at most 3^TILE
+            half = (m + 1) // 2
+            for p in range(m - half):
+                first[p] *= first[half + p]
+                largest[p] += largest[half + p]
+            m = half
+        result += largest[0] + log(first[0])
     return result
 
 

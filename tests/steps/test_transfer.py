@@ -134,6 +134,9 @@ def test_the_target_has_all_labels_summed_out(n_clusters):
     expected = logsumexp(terms, axis=0).sum() - discount * np.log(share * (1.0 - share))
     expected += norm.logpdf(mu[[first, second]], 0.0, SPREAD).sum()
     assert found == pytest.approx(expected, rel=1e-11)
+    # exp(0.5) (1 - share) < 1: the second cluster has less than the weight of an item.
+    lighter = _log_target(step._chain, slots, log_weights, 0.7, 0.5, discount, step.spread)
+    assert lighter == -np.inf
 
 
 def crp_model():
