@@ -129,7 +129,9 @@ class SplitMerge(MarginalStep):
             )
 
     def _draws_at_once(self) -> int:
-        return max(ROWS, transfer_rows(self._compiled.n_values) if self.transfers > 0 else 0)
+        if self.transfers == 0:
+            return ROWS
+        return transfer_rows(self._compiled.n_values) + self._mixture.n_components
 
     def _compile(self) -> None:
         super()._compile()

@@ -45,10 +45,12 @@ import numpy as np
 
 from pymc_dpsteps.exponential import exp_negative
 from pymc_dpsteps.jit import njit, njit_lean
-from pymc_dpsteps.steps.marginal import accept, pick_by_prior
+from pymc_dpsteps.steps.marginal import accept
+from pymc_dpsteps.steps.occupancy import occupy, vacate
 from pymc_dpsteps.steps.split_merge_labels import propose_slots, relabel
 from pymc_dpsteps.steps.split_merge_moves import Scratch
 from pymc_dpsteps.steps.state import State, chain_at, kernel_of
+from pymc_dpsteps.steps.transfer_choice import BEGINNING, choose_slots, log_choice
 from pymc_dpsteps.steps.transfer_walk import (
     TILE,
     WITNESSES,
@@ -65,79 +67,7 @@ from pymc_dpsteps.steps.updates import copy_row, pick, prepare
 
 __all__ = ["transfer_step"]
 
-_TINY, _LARGE = 10.0, 4.0  # what clusters are left to other updates
 _CERTAIN = 1e8  # log R of an item that keeps its label; no log density is as large
-
-
-# Which clusters ----------------------------------------------------------------------------------
-
-
-@njit_lean
-def choose_slots(rng: np.random.Generator, state: State, work: Work) -> tuple[int, int]:
-    """Choose s and b, of two clusters or more."""
-    n = state.n_active[0]
-    for a in range(n):
-        state.prior[a] = preference(state.counts[state.active[a]], n, len(state.z))
-    first = state.active[pick_by_prior(rng, state.prior, n)]
-    log_choice((first, first), (first, first), state.counts, state, work)  # leaves what is near
-    return first, state.active[pick_by_prior(rng, work.near, n)]
-
-
-@njit_lean
-def preference(size: int, n_active: int, n_items: int) -> float:
-    """Weight of a cluster in the choice of s."""
-    return size / (size + _TINY) / (1.0 + (_LARGE * size * n_active / n_items) ** 2)
-
-
-@njit_lean
-def log_choice(
-    slots: tuple[int, int],
-    rows: tuple[int, int],
-    sizes: np.ndarray,
-    state: State,
-    work: Work,
-) -> float:
-    """Log probability of choosing two clusters, of atoms in `rows`, where all are of `sizes`."""
-    n, total = state.n_active[0], 0.0
-    first = second = 0
-    for a in range(n):
-        k = state.active[a]
-        total += preference(sizes[k], n, len(state.z))
-        state.candidates[a], state.prior[a] = k, sizes[k]
-        if k == slots[0]:
-            first, state.candidates[a] = a, rows[0]
-        elif k == slots[1]:
-            second, state.candidates[a] = a, rows[1]
-    nearness(first, state, work)
-    return log(preference(sizes[slots[0]], n, len(state.z)) / total * work.near[second])
-
-
-@njit_lean
-def nearness(first: int, state: State, work: Work) -> None:
-    """Write to `work.near` the probability of each listed cluster to be chosen beside the first.
-
-    By place in `state.candidates`; sizes are in `state.prior`, the witnesses in `work.witnesses`.
-    """
-    out, near, n, kernel = state.log_density, work.near, state.n_active[0], kernel_of(state)
-    near[:n] = 0.0
-    for p in range(WITNESSES):
-        i = work.witnesses[p]
-        kernel(i, state.candidates, n, state.items, state.columns, state.shared, out)
-        largest = -np.inf
-        for a in range(n):
-            largest = max(largest, out[a])
-        total = 0.0
-        for a in range(n):
-            out[a] = state.prior[a] * exp_negative(out[a] - largest)
-            total += out[a]
-        if total > 0.0:
-            for a in range(n):
-                near[a] += out[first] / total * out[a] / total
-    near[first] = state.prior[first] = 0.0
-    mass, size = near[:n].sum(), state.prior[:n].sum()
-    for a in range(n):
-        by_size = state.prior[a] / size
-        near[a] = 0.5 * (near[a] / mass + by_size) if mass > 0.0 else by_size
 
 
 @njit_lean
@@ -232,14 +162,28 @@ def keep_labels(
 
 @njit_lean
 def log_hidden(slots: tuple[int, int], sizes: np.ndarray, discount: float) -> float:
-    """Σ log Γ(n_k - d) + Σ log n_k, the latter over the rest."""
-    result = 0.0
+    """Log of Π Γ(n_k - d) / Γ(N - k d), and of n_k of the rest."""
+    result = total = 0.0
     for k in range(len(sizes)):
         if sizes[k] > 0:
+            total += sizes[k] - discount
             result += lgamma(sizes[k] - discount)
             if k != slots[0] and k != slots[1]:
                 result += log(sizes[k])
-    return result
+    return result - lgamma(total)
+
+
+@njit_lean
+def draw_weights(rng: np.random.Generator, discount: float, state: State, work: Work) -> None:
+    """Draw the weights of occupied slots, in units of an item."""
+    log_weights, n_active, total = work.log_weights, state.n_active[0], 0.0
+    for a in range(n_active):
+        k = state.active[a]
+        weight = rng.standard_gamma(state.counts[k] - discount)
+        total += weight
+        log_weights[k] = log(weight)
+    for a in range(n_active):
+        log_weights[state.active[a]] += log(len(state.z) / total)
 
 
 @njit
@@ -252,31 +196,35 @@ def transfer(
     scratch: Scratch,
 ) -> bool:
     """One transfer, with rows of the pool as scratch. Returns whether it was accepted."""
-    counts, active, n_active = state.counts, state.active, state.n_active[0]
+    counts, n_active, at = state.counts, state.n_active[0], len(state.counts)
+    begins = rng.random() < BEGINNING
+    if n_active == len(counts) if begins else n_active == 1:
+        return False
     work = new_work(len(counts), len(state.z), spread)
     for p in range(WITNESSES):
         work.witnesses[p] = int(rng.random() * len(state.z))
     draw_coordinates(rng, work)
-    slots = choose_slots(rng, state, work)
-    at = len(counts)
-    rows = (at, at + 1)
-    log_r = log_hidden(slots, counts, discount) - log_choice(slots, slots, counts, state, work)
-    for a in range(n_active):
-        k = active[a]
-        work.log_weights[k] = log(rng.standard_gamma(counts[k] - discount))
-    first, second = work.log_weights[slots[0]], work.log_weights[slots[1]]
-    log_total = first - log_share(first - second)
-    if not holds_items(first - second, log_total):
+    slots, rows = choose_slots(rng, begins, state, work), (at, at + 1)
+    log_r = log_hidden(slots, counts, discount)
+    log_r -= log_choice(begins, slots, slots, counts, state, work)
+    draw_weights(rng, discount, state, work)
+    first, log_total = work.log_weights[slots[0]], work.log_weights[slots[1]]
+    logit = first - log_total
+    log_total -= log_share(-logit)
+    if not holds_items(logit, log_total):
         return False
     sum_rest(slots, state, work)
     keep_labels(rng, slots, state, work, scratch)
     for s in range(2):
         copy_row(state, slots[s], rows[s])
-    logit = walk(rng, at, first - second, log_total, discount, state, work)
-    draw_labels(rng, slots, rows, logit, log_total, state, work, scratch)
-    if scratch.sizes[slots[0]] == 0 or scratch.sizes[slots[1]] == 0:
+    logit = walk(rng, at, logit, log_total, discount, state, work)
+    ends = logit == -np.inf
+    if begins and ends:
         return False
-    log_r += log_choice(slots, rows, scratch.sizes, state, work)
+    draw_labels(rng, slots, rows, logit, log_total, state, work, scratch)
+    if (scratch.sizes[slots[0]] == 0) != ends or scratch.sizes[slots[1]] == 0:
+        return False
+    log_r += log_choice(ends, slots, rows, scratch.sizes, state, work)
     log_r -= log_hidden(slots, scratch.sizes, discount)
     sizes = scratch.sizes.copy()
     log_r += propose_slots(rng, sticks, state, scratch)
@@ -286,6 +234,10 @@ def transfer(
     counts[:] = sizes
     for s in range(2):
         copy_row(state, rows[s], slots[s])
+    if begins:
+        occupy(state, slots[0])
+    elif ends:
+        vacate(state, slots[0])
     if sticks:
         relabel(state, scratch.partner)
     return True
@@ -300,6 +252,6 @@ def transfer_step(
     prepare(state)
     discount = state.parameters[0, 1] if crp else 0.0
     accepted = 0
-    for _ in range(transfers if state.n_active[0] > 1 else 0):
+    for _ in range(transfers):
         accepted += transfer(rng, spread, discount, sticks, state, scratch)
     return accepted

@@ -15,7 +15,13 @@ from pymc_dpsteps.jit import njit, njit_lean
 from pymc_dpsteps.linalg import cholesky, log_determinant, solve_lower_transposed
 from pymc_dpsteps.steps.marginal import accept
 from pymc_dpsteps.steps.split_merge_nonconjugate import log_density
-from pymc_dpsteps.steps.state import State, derive_of, kernel_of, kernel_of_items
+from pymc_dpsteps.steps.state import (
+    State,
+    derive_of,
+    draw_base_of,
+    kernel_of,
+    kernel_of_items,
+)
 from pymc_dpsteps.steps.updates import copy_row
 
 __all__ = [
@@ -38,6 +44,7 @@ _FEWEST, _STRIDE = 1_000, 64  # items that the metric looks at: these, or one in
 _DIFFERENCE = 1e-6  # of the spread
 _SPREAD_LOGIT = 3.0
 _WIDEST, _NARROWEST = 2.4, 0.2  # of steps: the best for a normal target, times √dimension; less
+_LOG_NEW = log(8.0)  # most items that a cluster that begins or ends has the weight of
 MOST_MOVED = 8  # coordinates of an atom that change at a time
 WITNESSES = 64  # items that say which clusters are near
 TILE = 512
@@ -109,8 +116,8 @@ def log_share(logit: float) -> float:
 
 @njit_lean
 def holds_items(logit: float, log_total: float) -> bool:
-    """Whether both clusters have the weight of an item at least."""
-    return log_total + min(log_share(logit), log_share(-logit)) >= 0.0
+    """Whether both clusters, or b where s is not there, have the weight of an item at least."""
+    return log_total + (log_share(-abs(logit)) if logit > -np.inf else 0.0) >= 0.0
 
 
 @njit
@@ -164,6 +171,12 @@ def read(
         largest[p] = a if a > c else c
 
 
+@njit_lean
+def log_base(row: int, state: State) -> float:
+    """Log g0 at the atoms of a row."""
+    return log_density(state.values[row], state.members[:0], state)
+
+
 @njit
 def log_target(
     rows: tuple[int, int],
@@ -178,9 +191,11 @@ def log_target(
         return -np.inf
     tile = new_tile()
     first, second, largest = tile.first, tile.second, tile.largest
-    result = -discount * (log_share(logit) + log_share(-logit))
-    for s in range(2):
-        result += log_density(state.values[rows[s]], state.members[:0], state)
+    result = log_base(rows[1], state)
+    if logit > -np.inf:
+        log_total_weight = log_total - log(len(state.z))
+        result -= discount * (log_share(logit) + log_share(-logit) + log_total_weight)
+        result += log_base(rows[0], state)
     for start in range(0, len(state.z), TILE):
         m = min(TILE, len(state.z) - start)
         read(start, m, rows, logit, log_total, state, work, tile)
@@ -253,6 +268,40 @@ def metric(
 
 
 @njit
+def begin_or_end(
+    rng: np.random.Generator,
+    rows: tuple[int, int],
+    logit: float,
+    current: float,
+    log_total: float,
+    discount: float,
+    state: State,
+    work: Work,
+) -> tuple[float, float]:
+    """Propose s with atoms from G0 and log weight from a uniform, or that it is not there.
+
+    Returns the logit and the log target then.
+    """
+    proposed = -np.inf
+    if logit > -np.inf:
+        if log_total + log_share(logit) > _LOG_NEW:
+            return logit, current
+    else:
+        drawn = len(state.values) - len(state.counts)
+        draw_base_of(state)(rng, state.shared, state.values, drawn)
+        derive_of(state)(state.values, drawn, drawn + 1, state.shared, state.columns)
+        copy_row(state, drawn, rows[0])
+        share = exp(_LOG_NEW * rng.random() - log_total)
+        if share >= 1.0:
+            return logit, current
+        proposed = log(share) - log1p(-share)
+    new = log_target(rows, proposed, log_total, discount, state, work)
+    log_proposal = log_base(rows[0], state) + log_share(-max(logit, proposed)) - log(_LOG_NEW)
+    log_ratio = log_proposal if proposed == -np.inf else -log_proposal
+    return (proposed, new) if accept(rng, new + log_ratio, current) else (logit, current)
+
+
+@njit
 def walk(
     rng: np.random.Generator,
     at: int,
@@ -264,16 +313,19 @@ def walk(
 ) -> float:
     """Random-walk Metropolis on the share and the atoms of rows at and at + 1.
 
-    Returns the logit at the end.
+    With proposals before and after that s begins or ends. Returns the logit at the end, -inf
+    where s is not there.
     """
     values, spread, moved = state.values, work.spread, work.moved
     n_moved = len(moved)
     d = 1 + 2 * n_moved
     present, proposed, spare = (at, at + 1), (at + 2, at + 3), at + 4
     root, new_root, noise = np.empty((d, d)), np.empty((d, d)), np.empty(d)
-    metric(present, spare, logit, log_total, state, work, root)
     current = log_target(present, logit, log_total, discount, state, work)
-    for _ in range(_STEPS):
+    logit, current = begin_or_end(rng, present, logit, current, log_total, discount, state, work)
+    if logit > -np.inf:
+        metric(present, spare, logit, log_total, state, work, root)
+    for _ in range(_STEPS if logit > -np.inf else 0):
         width = _WIDEST / d**0.5 * _NARROWEST ** rng.random()
         log_ratio = -0.5 * log_determinant(root)
         for j in range(d):
@@ -300,4 +352,4 @@ def walk(
             for s in range(2):
                 copy_row(state, proposed[s], present[s])
             root[:] = new_root
-    return logit
+    return begin_or_end(rng, present, logit, current, log_total, discount, state, work)[0]
