@@ -58,9 +58,9 @@ def save_figure(idata: xr.DataTree, n_items: int) -> None:
 def main(draws: int = 500, tune: int = 100, n_items: int = 100_000) -> None:
     """Sample, and show whether the chains agree."""
     with normal_model(simulate(n_items)):
-        # Split–merge makes and removes clusters, transfers change the sizes of small ones; all else
-        # is left to blocked Gibbs.
-        split_merge = dps.SplitMerge(moves=20, transfers=8, atoms=None, concentration=None)
+        # Split–merge makes and removes clusters, transfers small ones, whose sizes they change; all
+        # else is left to blocked Gibbs.
+        split_merge = dps.SplitMerge(moves=10, transfers=10, atoms=None, concentration=None)
         start = time.perf_counter()
         idata = dps.sample(
             draws,
@@ -86,6 +86,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="a million items")
     if parser.parse_args().full:
-        main(draws=300, tune=100, n_items=1_000_000)
+        main(draws=400, tune=100, n_items=1_000_000)
     else:
         main()

@@ -5,7 +5,7 @@ make a poor cluster of their own. A split–merge proposal goes there in one ste
 `split_merge_restricted` and `split_merge_sequential`, with what these share in
 `split_merge_conjugate`, and in `split_merge_nonconjugate` and `split_merge_plug_in`; what all
 share is in `split_merge_moves`, `split_merge_labels` and `split_merge_step`. What changes sizes by
-less than all of a cluster is in `transfer` and `transfer_walk`.
+less than all of a cluster is in `transfer`, `transfer_choice` and `transfer_walk`.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class SplitMerge(MarginalStep):
     moves : int, default 3
         Proposals per iteration.
     transfers : int, default 0
-        Before these, updates of a cluster's weight and atoms together with a neighbour's, all
-        labels summed out. For some 10,000 items and more, where the sizes of small clusters within
-        and across large ones hardly change otherwise; each takes as long as some three
-        sweeps of `BlockedGibbs`.
+        Before these, updates of a cluster's weight and atoms together with another's, all labels
+        summed out; in some a cluster begins or ends. For some 10,000 items and more, where the
+        sizes of small clusters within and across large ones hardly change otherwise; each takes
+        about as long as a sweep of `BlockedGibbs`.
     concentration, atoms, init, model, rng
         See `MixtureStep`. Of several steps in a list each makes its own start: the last one's
         `init` decides.

@@ -1,4 +1,4 @@
-"""Transfers: a cluster's weight and atoms change, and a neighbour's with them, labels summed out.
+"""Transfers: a cluster's weight and atoms change, and another's with them, labels summed out.
 
 Of many items, a cluster within or across large ones may have any of a wide range of sizes, and
 atoms that go with its size. Gibbs sampling changes a size n by about √n a sweep, and a split or
@@ -9,15 +9,20 @@ Dirichlet(n_k - d). With ρ = π_s / (π_s + π_b), W = π_s + π_b and R_i = Σ
 
 has the labels summed out, and is as wide as the data leave it. One item of each cluster k ≠ s, b,
 any with equal probability, keeps its label and is not in the product: no such cluster is emptied.
-With x = (logit ρ, φ_s, φ_b), atoms in value space and of many coordinates some at random, a
-transfer is
+A quarter of the times s is a cluster that does not exist yet. With x = (logit ρ, φ_s, φ_b), atoms
+in value space and of many coordinates some at random, a transfer is
 
-1. ten steps of random-walk Metropolis on L(x) g0(φ_s) g0(φ_b) (ρ (1 - ρ))^-d, 0 where s or b has
-   less than the weight of an item, with proposals from Normal(x, h² G(x)⁻¹). G is the Fisher
-   information that some of the items give, by finite differences, and 1 / s² for a prior of spread
-   s; h is random. A metric that depends on the position is that of Girolami, M. and Calderhead, B.
-   (2011), Riemann manifold Langevin and Hamiltonian Monte Carlo methods, Journal of the Royal
-   Statistical Society B 73, 123–214.
+1. A walk on L(x) g0(φ_s) g0(φ_b) (W ρ (1 - ρ))^-d, 0 where N π_s < 1 or N π_b < 1, and on
+   L(0, ·, φ_b) g0(φ_b) where s does not exist.
+   a. Where s does not exist, it begins with atoms from G0 and log N π_s from a uniform on
+      (0, log 8); where it does, and N π_s <= 8, it ends. Accepted after Metropolis and Hastings,
+      often, since so small a cluster changes L little.
+   b. If s exists, ten steps of random-walk Metropolis with proposals from Normal(x, h² G(x)⁻¹).
+      G is the Fisher information that some of the items give, by finite differences, and 1 / s²
+      for a prior of spread s; h is random. A metric that depends on the position is that of
+      Girolami, M. and Calderhead, B. (2011), Riemann manifold Langevin and Hamiltonian Monte Carlo
+      methods, Journal of the Royal Statistical Society B 73, 123–214.
+   c. As a.
 2. New labels given x and π: every item goes to s, to b, or to the rest, where it keeps its label if
    it has one of these.
 
@@ -25,11 +30,12 @@ The walk leaves invariant what is left of the extended target when labels are su
 are drawn from their conditional law, both ways. So they are accepted with probability min(1, r),
 
     r = h(z') P(s, b | z', φ') / (h(z) P(s, b | z, φ)),
-    h(z) = p(z) / (Π_k Γ(n_k - d) Π_k≠s,b n_k),
+    h(z) = p(z) Γ(N - k d) / (Π_k Γ(n_k - d) Π_k≠s,b n_k),
 
-0 where s or b would be empty. For the Chinese restaurant process p(z) cancels the Gamma functions.
-P is about the choice of clusters: s with probability proportional to
-n_s / (n_s + 10) / (1 + (4 n_s / n̄)²), n̄ the mean size, and b ≠ s with probability
+0 where b would be empty, or s if it exists. For the Chinese restaurant process p(z) cancels the
+Gamma functions but for α and d. P is about the choice of clusters. Where s begins, it is that of b,
+n_b / N. Else s is chosen with probability proportional to n_s / (n_s + 10) / (1 + (4 n_s / n̄)²),
+n̄ the mean size, and b ≠ s with probability
 
     Σ_i P(s | y_i) P(b | y_i) / Σ_i P(s | y_i) P(k ≠ s | y_i)
 

@@ -1,4 +1,4 @@
-"""The walk of a transfer: share and atoms of two clusters, the labels summed out.
+"""The walk of a transfer: share and atoms of two clusters, or one of them, the labels summed out.
 
 See `transfer` for L, R, ρ, φ, W, G and h.
 """
@@ -116,7 +116,7 @@ def log_share(logit: float) -> float:
 
 @njit_lean
 def holds_items(logit: float, log_total: float) -> bool:
-    """Whether both clusters, or b where s is not there, have the weight of an item at least."""
+    """Whether both clusters, or b where s does not exist, have the weight of an item at least."""
     return log_total + (log_share(-abs(logit)) if logit > -np.inf else 0.0) >= 0.0
 
 
@@ -278,10 +278,7 @@ def begin_or_end(
     state: State,
     work: Work,
 ) -> tuple[float, float]:
-    """Propose s with atoms from G0 and log weight from a uniform, or that it is not there.
-
-    Returns the logit and the log target then.
-    """
+    """Propose that s begins, or ends if it is small; returns logit and log target after that."""
     proposed = -np.inf
     if logit > -np.inf:
         if log_total + log_share(logit) > _LOG_NEW:
@@ -311,10 +308,9 @@ def walk(
     state: State,
     work: Work,
 ) -> float:
-    """Random-walk Metropolis on the share and the atoms of rows at and at + 1.
+    """Walk on the share and the atoms of rows at and at + 1.
 
-    With proposals before and after that s begins or ends. Returns the logit at the end, -inf
-    where s is not there.
+    Returns the logit at the end; -inf, here as anywhere, is that of an s that does not exist.
     """
     values, spread, moved = state.values, work.spread, work.moved
     n_moved = len(moved)
