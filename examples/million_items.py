@@ -75,9 +75,9 @@ def main(draws: int = 500, tune: int = 100, n_items: int = 100_000) -> None:
     for name in SHOWN:
         means = idata["partition"][name].mean("draw").to_numpy()
         print(f"{name}, means of the chains:", *(f"{mean:.5g}" for mean in means))
-    splits, merges = (idata.sample_stats[x][..., 0].sum().item() for x in ("births", "deaths"))
+    births, deaths = (idata.sample_stats[x][..., 0].sum().item() for x in ("births", "deaths"))
     transfers = idata.sample_stats["transfers"].sum().item()
-    print(f"{splits} splits, {merges} merges and {transfers} transfers accepted")
+    print(f"{births} births, {deaths} deaths and {transfers} transfers accepted")
     print(f"{n_items:,} items, 4 chains of {tune} + {draws} draws: {seconds:.0f} s")
     save_figure(idata, n_items)
 

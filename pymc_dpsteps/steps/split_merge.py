@@ -71,9 +71,9 @@ class SplitMerge(MarginalStep):
     Beside a step that updates them, ``atoms=None, concentration=None`` saves a second update of
     atoms and concentration in every iteration.
 
-    In the statistics, `births`, `deaths` and `transfers` count accepted splits, merges and
-    transfers. With several steps in a list, `pymc.sample` gives each statistic that they share one
-    more dimension.
+    In the statistics, `births` and `deaths` count accepted splits and merges, and clusters that
+    began and ended in transfers; `transfers` counts those accepted. With several steps in a list,
+    `pymc.sample` gives each statistic that they share one more dimension.
 
     References
     ----------
@@ -149,14 +149,16 @@ class SplitMerge(MarginalStep):
             form = "nonconjugate"
         kind = self._mixture.prior.kind
         crp, sticks = kind is PriorKind.CRP, kind is PriorKind.STICKS
+        births = deaths = 0
         if self.transfers > 0:
-            self.n_transferred += transfer_step(
+            accepted, births, deaths = transfer_step(
                 self._chain, self._scratch, self.spread, self.transfers, crp, sticks
             )
+            self.n_transferred += accepted
         splits, merges, evaluations = split_merge_step(
             self._chain, self._scratch, FORMS.index(form), self.t, self.moves, crp, sticks, *rest
         )
-        return splits, merges, evaluations
+        return births + splits, deaths + merges, evaluations
 
     def _stats(self, births: int, deaths: int, evaluations: int) -> dict[str, Any]:
         transfers, self.n_transferred = self.n_transferred, 0

@@ -252,12 +252,15 @@ def transfer(
 @njit
 def transfer_step(
     chain: int, scratch: Scratch, spread: np.ndarray, transfers: int, crp: bool, sticks: bool
-) -> int:
-    """Make transfers; returns how many were accepted."""
+) -> tuple[int, int, int]:
+    """Make transfers; returns how many were accepted, and how many clusters began and ended."""
     rng, state = chain_at(chain)
     prepare(state)
     discount = state.parameters[0, 1] if crp else 0.0
-    accepted = 0
+    accepted = births = deaths = 0
     for _ in range(transfers):
+        before = state.n_active[0]
         accepted += transfer(rng, spread, discount, sticks, state, scratch)
-    return accepted
+        births += state.n_active[0] > before
+        deaths += state.n_active[0] < before
+    return accepted, births, deaths
