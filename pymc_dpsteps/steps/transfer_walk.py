@@ -25,10 +25,10 @@ from pymc_dpsteps.steps.state import (
 from pymc_dpsteps.steps.updates import copy_row
 
 __all__ = [
-    "MOST_MOVED",
     "TILE",
     "WITNESSES",
     "Work",
+    "holds_items",
     "log_share",
     "log_target",
     "new_tile",
@@ -45,7 +45,7 @@ _DIFFERENCE = 1e-6  # of the spread
 _SPREAD_LOGIT = 3.0
 _WIDEST, _NARROWEST = 2.4, 0.2  # of steps: the best for a normal target, times √dimension; less
 _LOG_NEW = log(8.0)  # most items that a cluster that begins or ends has the weight of
-MOST_MOVED = 8  # coordinates of an atom that change at a time
+_MOST_MOVED = 8  # coordinates of an atom that change at a time
 WITNESSES = 64  # items that say which clusters are near
 TILE = 512
 
@@ -58,11 +58,12 @@ class Work(NamedTuple):
     witnesses : (WITNESSES,) int64
         Random items, which say what clusters are near.
     near : (K,) float64
+        Probability of the listed clusters to be b, given s.
     log_weights : (K,) float64
-        log π.
+        log N π: in units of an item, as is all that is made of it.
     rest : (N,) float64
-        log R.
-    moved : (at most MOST_MOVED,) int64
+        log R; very large for an item that keeps its label.
+    moved : (at most _MOST_MOVED,) int64
         Coordinates of the atoms that change.
     spread : (Q,) float64
         Of the base measure, by coordinate.
@@ -84,7 +85,7 @@ def new_work(n_slots: int, n_items: int, spread: np.ndarray) -> Work:
         np.empty(n_slots),
         np.full(n_slots, -np.inf),
         np.empty(n_items),
-        np.arange(len(spread))[:MOST_MOVED],
+        np.arange(len(spread))[:_MOST_MOVED],
         spread,
     )
 
@@ -105,7 +106,7 @@ def new_tile() -> Tile:
 
 def transfer_rows(n_values: int) -> int:
     """Rows of atoms that a transfer needs: present, proposed, and one per changed coordinate."""
-    return 4 + 2 * min(n_values, MOST_MOVED)
+    return 4 + 2 * min(n_values, _MOST_MOVED)
 
 
 @njit_lean

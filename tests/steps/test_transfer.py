@@ -74,10 +74,11 @@ def test_transfers_alone_sample_the_posterior(name, draws):
     step = step_of(prior, POINTS, 3)[0]
     state = step._state
     z, mu = np.empty((draws, 9), dtype=np.int64), np.empty((draws, 3))
-    is_crp = name in ("crp", "pitman_yor")
+    is_crp, accepted = name in ("crp", "pitman_yor"), 0
     for t in range(draws):
-        transfer_step(step._chain, step._scratch, step.spread, 10, is_crp, moving)
+        accepted += transfer_step(step._chain, step._scratch, step.spread, 10, is_crp, moving)[0]
         z[t], mu[t] = state.z, state.values[:3, 0]
+    assert accepted > 100
     exact = enumerate_normal(POINTS, 3, log_prior).expectations()
     found = partition_functionals(z, 3, exact["k"]) | {"theta_1": atom_of_first_item(z, mu)}
     assert_means(found, exact)
