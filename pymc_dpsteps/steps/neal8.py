@@ -15,6 +15,9 @@ that loses its item puts its atoms in place of a randomly chosen one of E; the i
 weights n_c F(y_i | atoms of c) and W_new / m F(y_i | E_j); if it takes E_j, that is drawn anew.
 Before the choice, the law of E and of the rest is in proportion to the law of E times the sum of
 these weights; so after it the item's posterior times the law of E is what it was.
+
+Auxiliaries are first taken from the atoms of empty slots, which are draws from G0 given all else,
+and are drawn anew after the sweep.
 """
 
 from __future__ import annotations
@@ -30,7 +33,14 @@ from pymc_dpsteps.steps.arguments import whole_number
 from pymc_dpsteps.steps.marginal import MarginalStep, open_cluster, weigh
 from pymc_dpsteps.steps.occupancy import vacate
 from pymc_dpsteps.steps.state import State, chain_at, is_crp, kernel_of, predictive_of
-from pymc_dpsteps.steps.updates import copy_row, fill_pool, pick, prepare, update_rest
+from pymc_dpsteps.steps.updates import (
+    copy_row,
+    fill_pool,
+    pick,
+    pool_empty,
+    prepare,
+    update_rest,
+)
 
 __all__ = ["Neal8"]
 
@@ -42,8 +52,10 @@ def neal8_sweep(rng: np.random.Generator, state: State, m: int, reuse: bool) -> 
     candidates, prior, log_density = state.candidates, state.prior, state.log_density
     kernel, predictive = kernel_of(state), predictive_of(state)
     crp, parameters = is_crp(state), state.parameters
-    n_slots, pool_end = len(counts), len(state.values)
-    auxiliary, next_row = n_slots, pool_end  # the first of m rows, and the next row of new draws
+    n_slots = len(counts)
+    pool_end = pool_empty(state)
+    # The first of m rows, and the next row of new draws.
+    auxiliary, next_row = n_slots, n_slots + (m if reuse else 0)
     births = deaths = 0
     for i in range(len(z)):
         own = z[i]
@@ -57,8 +69,9 @@ def neal8_sweep(rng: np.random.Generator, state: State, m: int, reuse: bool) -> 
             candidates[j] = active[j]
         n = n_active
         if new_weight > 0.0:
-            if next_row + m > pool_end:
+            if next_row + (1 if reuse else m) > pool_end:
                 fill_pool(rng, state)
+                pool_end = len(state.values)
                 auxiliary, next_row = n_slots, n_slots + m
             elif not reuse:
                 auxiliary, next_row = next_row, next_row + m

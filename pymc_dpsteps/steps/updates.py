@@ -60,6 +60,21 @@ def fill_pool(rng: np.random.Generator, state: State) -> None:
     derive_of(state)(state.values, n_slots, len(state.values), state.shared, state.columns)
 
 
+@njit_lean
+def pool_empty(state: State) -> int:
+    """Copy the atoms of empty slots, which follow G0 given all else, to the first pool rows.
+
+    Returns the row after the last one. Atoms of empty slots must be drawn anew in the end.
+    """
+    n_slots = len(state.counts)
+    row = n_slots
+    for k in range(n_slots):
+        if state.counts[k] == 0:
+            copy_row(state, k, row)
+            row += 1
+    return row
+
+
 @njit
 def mark_possible(state: State, possible: np.ndarray) -> None:
     """Mark the items whose density is finite under at least one pool row."""
