@@ -16,6 +16,7 @@ from tests.benchmarks.cases import CASES
 
 ALGORITHMS = {
     "Neal 8": [dps.Neal8],
+    "Neal 8, five sweeps per draw": [partial(dps.Neal8, sweeps=5)],
     "Neal 8, ten sweeps per draw": [partial(dps.Neal8, sweeps=10)],
     "Neal 8, m = 1": [partial(dps.Neal8, m=1)],
     "Neal 8, fresh auxiliaries": [partial(dps.Neal8, reuse=False)],
