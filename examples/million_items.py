@@ -5,7 +5,7 @@ start apart from each other, each on 1,000 items of its own choice, and are comp
 The figure shows the number of clusters and Σp² along the chains.
 
 ``python examples/million_items.py`` takes 100,000 items and some minutes; with ``--full`` a
-million.
+million, and more than an hour on two cores.
 """
 
 import argparse
@@ -86,6 +86,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="a million items")
     if parser.parse_args().full:
-        main(draws=400, tune=100, n_items=1_000_000)
+        main(draws=1_000, tune=100, n_items=1_000_000)
     else:
         main()
